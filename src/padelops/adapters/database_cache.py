@@ -1,0 +1,48 @@
+"""The cache on the database's own UNLOGGED table: exact, shared, and nothing to set up."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from padelops.errors import CacheUnavailable, CourtBusy, DatabaseUnavailable, NotPermitted
+from padelops.store import cache as tables
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from padelops.store.engine import Database, Tx
+
+
+class DatabaseCache:
+    """Implements `booking.cache.Cache`. On a standby, which cannot read UNLOGGED tables, it is away."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def get(self, key: str) -> tuple[str, str] | None:
+        with self._reachable() as tx:
+            return tables.get(tx, key)
+
+    def put(self, key: str, stamp: str, value: str, *, ttl_s: int) -> None:
+        with self._reachable() as tx:
+            tables.put(tx, key, stamp, value, ttl_s=ttl_s)
+
+    def count(self, pattern: str) -> int:
+        with self._reachable() as tx:
+            return tables.count(tx, pattern)
+
+    def purge(self, pattern: str, *, batch: int) -> int:
+        with self._reachable() as tx:
+            return tables.purge(tx, pattern, batch=batch)
+
+    def close(self) -> None:
+        """The pool belongs to the desk."""
+
+    @contextmanager
+    def _reachable(self) -> Iterator[Tx]:
+        try:
+            with self._database.reading() as tx:
+                yield tx
+        except (DatabaseUnavailable, CourtBusy, NotPermitted) as exc:
+            raise CacheUnavailable(f"The cache table cannot be used. {exc.message}") from exc

@@ -1,0 +1,90 @@
+"""
+The cache on Redis or Valkey, for many machines. Exact by the same stamps as the database's own.
+
+Keys carry the prefix `padelops:`, so a purge can only ever meet our own. Times are short and bounded:
+a slow cache must cost less than the answer it saves.
+"""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from itertools import islice
+from typing import TYPE_CHECKING
+
+from padelops.errors import CacheUnavailable, InvalidInput
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import redis
+    from pydantic import SecretStr
+
+PREFIX = "padelops:"
+TIMEOUT_S = 0.25
+SEPARATOR = "\n"
+
+
+class RedisCache:
+    """Implements `booking.cache.Cache`. Connects on first use; one pool per process, thread-safe."""
+
+    def __init__(self, url: SecretStr) -> None:
+        """
+        Raises:
+            InvalidInput: the address is none, or the `redis` package is not installed.
+        """
+        try:
+            import redis  # noqa: PLC0415 - an optional dependency
+        except ModuleNotFoundError as exc:
+            raise InvalidInput(
+                "PADELOPS_CACHE_URL is set, but the redis package is missing.",
+                fix="Run: pip install 'padelops[redis]'",
+            ) from exc
+        self._failures = (redis.RedisError, OSError)
+        try:
+            self._client: redis.Redis = redis.Redis.from_url(
+                url.get_secret_value(),
+                socket_timeout=TIMEOUT_S,
+                socket_connect_timeout=TIMEOUT_S,
+                decode_responses=True,
+            )
+        except ValueError as exc:
+            raise InvalidInput(
+                "PADELOPS_CACHE_URL is no address of a Redis.", fix="Write redis://HOST:PORT/0."
+            ) from exc
+
+    def get(self, key: str) -> tuple[str, str] | None:
+        with self._reachable():
+            kept = self._client.get(PREFIX + key)
+        if not isinstance(kept, str):
+            return None
+        stamp, _, value = kept.partition(SEPARATOR)
+        return stamp, value
+
+    def put(self, key: str, stamp: str, value: str, *, ttl_s: int) -> None:
+        with self._reachable():
+            self._client.set(PREFIX + key, f"{stamp}{SEPARATOR}{value}", ex=ttl_s)
+
+    def count(self, pattern: str) -> int:
+        with self._reachable():
+            return sum(1 for _ in self._client.scan_iter(match=_glob(pattern), count=1000))
+
+    def purge(self, pattern: str, *, batch: int) -> int:
+        with self._reachable():
+            keys = list(islice(self._client.scan_iter(match=_glob(pattern), count=batch), batch))
+            return int(self._client.unlink(*keys)) if keys else 0
+
+    def close(self) -> None:
+        self._client.close()
+
+    @contextmanager
+    def _reachable(self) -> Iterator[None]:
+        try:
+            yield
+        except self._failures as exc:
+            raise CacheUnavailable(f"The cache did not answer: {type(exc).__name__}.") from exc
+
+
+def _glob(pattern: str) -> str:
+    """A `*` pattern for SCAN: only `*` is special, everything else stands for itself."""
+    escaped = "".join(f"\\{char}" if char in "?[]\\^" else char for char in pattern)
+    return PREFIX + escaped

@@ -1,0 +1,73 @@
+"""
+A cache that cannot lie: every value carries the stamp of the rows it was computed from.
+
+A reader asks the database for the stamp that is true now, and uses a cached value only under that
+very stamp. Claims are never deleted or moved and each change makes the stamp larger, so equal
+stamps mean an equal answer. Hence nothing has to be invalidated: a writer that dies right after its
+commit leaves nothing stale behind, a reader that began earlier puts its answer under an old stamp,
+and a cache that was away comes back harmless. What it saves is the computing and pricing of a day.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+from padelops.errors import CacheUnavailable
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from padelops.booking.counts import Counts
+
+TTL_S = 15 * 60
+"""Seconds after which an unused value makes room; truth never depends on it."""
+
+
+class Cache(Protocol):
+    """
+    Where values are kept. Two live in adapters/: the database's own table, and Redis.
+
+    Every method raises CacheUnavailable when the cache is away.
+    """
+
+    def get(self, key: str) -> tuple[str, str] | None:
+        """The (stamp, value) kept under a key."""
+        ...
+
+    def put(self, key: str, stamp: str, value: str, *, ttl_s: int) -> None: ...
+
+    def count(self, pattern: str) -> int:
+        """How many keys match a `*` pattern."""
+        ...
+
+    def purge(self, pattern: str, *, batch: int) -> int:
+        """Delete up to about `batch` matching keys; how many were deleted, 0 when none is left."""
+        ...
+
+    def close(self) -> None: ...
+
+
+def cached(
+    cache: Cache, counts: Counts, key: str, stamp: str, compute: Callable[[], str]
+) -> tuple[str, bool]:
+    """
+    The value under a true stamp, computed if need be, and whether it was a hit.
+
+    The stamp must be read before `compute` reads: then a change in between makes the kept value
+    useless, never wrong. A cache that is away only costs time.
+    """
+    try:
+        kept = cache.get(key)
+    except CacheUnavailable:
+        counts.add("cache.error")
+        return compute(), False
+    if kept is not None and kept[0] == stamp:
+        counts.add("cache.hit")
+        return kept[1], True
+    counts.add("cache.miss")
+    value = compute()
+    try:
+        cache.put(key, stamp, value, ttl_s=TTL_S)
+    except CacheUnavailable:
+        counts.add("cache.error")
+    return value, False

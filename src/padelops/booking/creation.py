@@ -1,0 +1,417 @@
+"""
+Critical path 3 (level 1): a reservation is made whole, or not at all.
+
+    validate -> price -> claim -> pay -> confirm
+
+The booking, its price and policy, its audit entry, its message and its idempotency key are one
+commit. A retry with the same key gives the same reservation; without a key one is made up, so that
+even a connection lost during the commit can be settled by asking again.
+
+Source: CRITICAL_PATHS.md, path 3; DESIGN.md section 4.3.
+"""
+
+from __future__ import annotations
+
+import uuid
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+
+from padelops.booking import rules
+from padelops.booking.club_file import digest_of
+from padelops.booking.club_time import local, parse_start
+from padelops.booking.clubs import Catalogue, Club, Court, split_address
+from padelops.booking.double_booking import (
+    Replayed,
+    TermsChanged,
+    claim_slot,
+    claim_within,
+    within_budget,
+)
+from padelops.booking.players import Player, checked_text
+from padelops.booking.pricing import Quote, Source, quote_or_fallback
+from padelops.errors import (
+    CommitLost,
+    CourtBusy,
+    CourtTaken,
+    InvalidInput,
+    OutcomeUnknown,
+    PadelopsError,
+    PriceChanged,
+    Unavailable,
+)
+from padelops.model import Origin, PaymentMethod, Slot
+from padelops.store import reservations
+from padelops.store.claims import Claimed, NewReservation
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from padelops.booking.counts import Counts
+    from padelops.booking.payments import PaymentPath
+    from padelops.store.engine import Database, Tx
+    from padelops.store.reservations import Reservation
+
+MOST_COURTS = 20
+"""Courts in one booking: a tournament's morning, not a whole city."""
+
+MOST_ATTEMPTS = 5
+"""How often one booking is priced and claimed anew, when its club keeps changing under it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BookingRequest:
+    """
+    What a caller asks for.
+
+    Args:
+        courts: addresses such as `centro/2`, all of one club; several are booked all or none.
+        starts: ISO 8601, club time or with an offset.
+        minutes: None for the club's usual length.
+        key: idempotency key; the same key and the same request give the same reservation.
+        expected_total: what the caller showed its customer, for each court; another price is
+            refused.
+    """
+
+    courts: tuple[str, ...]
+    starts: str
+    minutes: int | None
+    player: Player
+    member_tier: str | None = None
+    key: str | None = None
+    expected_total: Decimal | None = None
+
+    def digest(self, method: PaymentMethod) -> str:
+        """What the idempotency key stands for. The expected total is a guard, not a wish."""
+        return digest_of(
+            {
+                "courts": sorted(self.courts),
+                "starts": self.starts,
+                "minutes": self.minutes,
+                "player": [
+                    self.player.name,
+                    self.player.email,
+                    self.player.phone,
+                    self.player.count,
+                    self.player.notes,
+                ],
+                "member_tier": self.member_tier,
+                "payment": method.value,
+            }
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Booking:
+    """
+    A reservation as its maker gets it.
+
+    Attributes:
+        others: the further courts of the same party.
+        replayed: the key had made it before; nothing new happened.
+        dry_run: it would be booked so, and was not.
+    """
+
+    reservation: Reservation
+    others: tuple[Reservation, ...] = ()
+    replayed: bool = False
+    dry_run: bool = False
+
+    def as_json(self) -> dict[str, Any]:
+        others = {"others": [other.as_json() for other in self.others]} if self.others else {}
+        return {
+            **self.reservation.as_json(),
+            "key": self.reservation.idempotency_key,
+            **others,
+            "replayed": self.replayed,
+            "dry_run": self.dry_run,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Creation:
+    """The services that creation works with; the functions below are its steps."""
+
+    database: Database
+    catalogue: Catalogue
+    payment: PaymentPath
+    counts: Counts
+    budget_s: float
+    alternatives: Callable[[Club, Court, Slot, datetime], list[dict[str, Any]]]
+
+    def book(
+        self, request: BookingRequest, *, origin: Origin, now: datetime, dry_run: bool = False
+    ) -> Booking:
+        """
+        Make a reservation.
+
+        Raises:
+            InvalidInput, NotFound, RuleBroken, OutsideHours, CourtOutOfService: not to be booked.
+            PriceChanged: the price is not the expected one.
+            CourtTaken: with free alternatives nearby. CourtBusy: try again.
+            KeyReused: the key belongs to another request.
+            OutcomeUnknown: carries the key; asking again with it settles the matter.
+        """
+        key = _checked_key(request.key)
+        digest = request.digest(self.payment.method)
+        lost: OutcomeUnknown | None = None
+        for _ in range(MOST_ATTEMPTS):
+            plan = self._plan(request, key, digest, now=now)
+            try:
+                claimed = self._claim(plan, origin=origin, now=now, dry_run=dry_run)
+            except TermsChanged:
+                self.catalogue.read(plan.club.slug)
+            except Replayed as replay:
+                return self._replayed(replay.reservation_id, new=lost is not None)
+            except CourtTaken as exc:
+                self.counts.add("booking.conflict")
+                raise self._with_alternatives(exc, plan, now=now) from exc
+            except CommitLost as exc:
+                # The key makes it safe to ask again: either it is there, or it is booked now.
+                lost = exc
+            except (OutcomeUnknown, Unavailable) as exc:
+                if lost is None and isinstance(exc, Unavailable):
+                    raise
+                raise _unsettled(lost or exc, key) from exc
+            else:
+                self.counts.add("booking.created")
+                return self._settled(plan, claimed, now=now, dry_run=dry_run)
+        if lost is not None:
+            raise _unsettled(lost, key) from lost
+        raise CourtBusy("The club's terms keep changing.")
+
+    def _plan(self, request: BookingRequest, key: str, digest: str, *, now: datetime) -> _Plan:
+        """Validate and price: all that can be decided before a court is claimed."""
+        club, courts = self._courts(request.courts)
+        minutes = club.rules.default_minutes if request.minutes is None else request.minutes
+        slot = Slot.starting(parse_start(request.starts, club.zone), minutes)
+        rules.check(club, slot, now=now)
+        quotes = [
+            price(club, court, slot, member_tier=request.member_tier, counts=self.counts)
+            for court in courts
+        ]
+        for quote in quotes:
+            if request.expected_total not in (None, quote.total):
+                raise PriceChanged(
+                    f"The price is {quote.total} {quote.currency}, not {request.expected_total}.",
+                    fix="Show the new price and book again.",
+                    total=f"{quote.total}",
+                    currency=quote.currency,
+                )
+        return _Plan(
+            club,
+            tuple(courts),
+            slot,
+            tuple(
+                self._row(request, club, slot, quote, key if first else None, digest, now=now)
+                for first, quote in zip([True, *[False] * len(quotes)], quotes, strict=False)
+            ),
+        )
+
+    def _courts(self, addresses: tuple[str, ...]) -> tuple[Club, list[Court]]:
+        if not 1 <= len(addresses) <= MOST_COURTS:
+            raise InvalidInput(f"Book 1 to {MOST_COURTS} courts at once.")
+        pairs = [split_address(address) for address in addresses]
+        slugs = {slug for slug, _ in pairs}
+        if len(slugs) > 1:
+            raise InvalidInput("All courts of one booking must belong to one club.")
+        club = self.catalogue.club(slugs.pop())
+        if any(name not in club.courts for _, name in pairs):
+            club = self.catalogue.read(club.slug)
+        courts = {name: club.bookable_court(name) for _, name in pairs}
+        # In id order, so that two parties who want the same courts wait for each other in line.
+        return club, sorted(courts.values(), key=lambda court: court.id)
+
+    def _row(
+        self,
+        request: BookingRequest,
+        club: Club,
+        slot: Slot,
+        quote: Quote,
+        key: str | None,
+        digest: str,
+        *,
+        now: datetime,
+    ) -> NewReservation:
+        opening = self.payment.opening(quote.total, now=now)
+        return NewReservation(
+            status=opening.status,
+            starts_at=slot.starts_at,
+            ends_at=slot.ends_at,
+            free_at=slot.ends_at + timedelta(minutes=club.rules.buffer_minutes),
+            hold_until=opening.hold_until,
+            idempotency_key=key,
+            request_digest=digest,
+            player_name=request.player.name,
+            player_email=request.player.email,
+            player_phone=request.player.phone,
+            player_count=request.player.count,
+            notes=request.player.notes,
+            member_tier=request.member_tier,
+            currency=quote.currency,
+            total=quote.total,
+            lines=quote.lines_json(),
+            price_source=quote.source,
+            tariff_id=club.tariff_id,
+            policy_id=club.policy_id,
+            payment_method=self.payment.method,
+            payment_status=opening.payment_status,
+        )
+
+    def _claim(self, plan: _Plan, *, origin: Origin, now: datetime, dry_run: bool) -> list[Claimed]:
+        if len(plan.courts) == 1 and not dry_run:
+            return [
+                within_budget(
+                    lambda: claim_slot(
+                        self.database,
+                        plan.club,
+                        plan.courts[0],
+                        plan.rows[0],
+                        origin=origin,
+                        now=now,
+                    ),
+                    budget_s=self.budget_s,
+                )
+            ]
+        return within_budget(
+            lambda: self._claim_all(plan, origin=origin, now=now, dry_run=dry_run),
+            budget_s=self.budget_s,
+        )
+
+    def _claim_all(
+        self, plan: _Plan, *, origin: Origin, now: datetime, dry_run: bool
+    ) -> list[Claimed]:
+        """Several courts, in id order: all of them or none."""
+        with self.database.transaction(origin, keep=not dry_run) as tx:
+            made: list[Claimed] = []
+            for court, row in zip(plan.courts, plan.rows, strict=True):
+                member = replace(row, party_id=made[0].id) if made else row
+                made.append(claim_within(tx, plan.club, court, member, origin=origin, now=now))
+            return made
+
+    def _settled(
+        self, plan: _Plan, claimed: list[Claimed], *, now: datetime, dry_run: bool
+    ) -> Booking:
+        made = [
+            _reservation_of(plan.club, court, row, one, party_id=claimed[0].id if index else None)
+            for index, (court, row, one) in enumerate(
+                zip(plan.courts, plan.rows, claimed, strict=True)
+            )
+        ]
+        if not dry_run:
+            made = [self.payment.settle(reservation, now=now) for reservation in made]
+        return Booking(made[0], tuple(made[1:]), dry_run=dry_run)
+
+    def _replayed(self, reservation_id: int, *, new: bool) -> Booking:
+        with self.database.reading() as tx:
+            found = _existing(tx, reservation_id)
+            others = reservations.by_party(tx, reservation_id)
+        self.database.settle()
+        self.counts.add("booking.created" if new else "booking.replayed")
+        return Booking(found, tuple(others), replayed=not new)
+
+    def _with_alternatives(self, exc: CourtTaken, plan: _Plan, *, now: datetime) -> CourtTaken:
+        court = next(
+            (court for court in plan.courts if court.address == exc.facts.get("court")),
+            plan.courts[0],
+        )
+        free = self.alternatives(plan.club, court, plan.slot, now)
+        nearby = ", ".join(f"{item['court']} {item['starts_at'][:16]}" for item in free[:3])
+        return CourtTaken(
+            exc.message,
+            fix=f"Free nearby: {nearby}." if nearby else "Nothing else is free that day.",
+            court=court.address,
+            starts_at=local(plan.slot.starts_at, plan.club.zone).isoformat(),
+            alternatives=free,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    """A booking, decided but not yet claimed: courts in id order, a row for each."""
+
+    club: Club
+    courts: tuple[Court, ...]
+    slot: Slot
+    rows: tuple[NewReservation, ...]
+
+
+def price(
+    club: Club, court: Court, slot: Slot, *, member_tier: str | None, counts: Counts
+) -> Quote:
+    """What the slot costs; the club's default price, marked and counted, if its tariff fails."""
+    quote = quote_or_fallback(
+        club.tariff,
+        court.name,
+        slot,
+        default_hourly_price=club.default_hourly_price,
+        currency=club.currency,
+        member_tier=member_tier,
+    )
+    if quote.source is Source.FALLBACK:
+        counts.add("price.fallback")
+    return quote
+
+
+def _reservation_of(
+    club: Club, court: Court, row: NewReservation, claimed: Claimed, *, party_id: int | None
+) -> Reservation:
+    """The stored reservation, put together from what was sent and what came back."""
+    return reservations.Reservation(
+        id=claimed.id,
+        club_id=club.id,
+        club=club.slug,
+        time_zone=str(club.zone),
+        court_id=court.id,
+        court=court.name,
+        status=row.status,
+        starts_at=row.starts_at,
+        ends_at=row.ends_at,
+        hold_until=row.hold_until,
+        party_id=party_id,
+        idempotency_key=row.idempotency_key,
+        player_name=row.player_name,
+        player_email=row.player_email,
+        player_phone=row.player_phone,
+        player_count=row.player_count,
+        notes=row.notes,
+        member_tier=row.member_tier,
+        currency=row.currency,
+        total=row.total,
+        lines=row.lines,
+        price_source=row.price_source,
+        tariff_id=row.tariff_id,
+        policy_id=row.policy_id,
+        payment_method=row.payment_method,
+        payment_status=row.payment_status,
+        captured=Decimal(0),
+        refund_due=Decimal(0),
+        refunded=Decimal(0),
+        reason=None,
+        external_ref=None,
+        created_at=claimed.created_at,
+        ended_at=None,
+        version=claimed.version,
+    )
+
+
+def _existing(tx: Tx, reservation_id: int) -> Reservation:
+    found = reservations.by_id(tx, reservation_id)
+    if found is None:
+        raise LookupError(f"reservation {reservation_id} vanished, though rows are never deleted")
+    return found
+
+
+def _checked_key(key: str | None) -> str:
+    if key is None:
+        return f"auto-{uuid.uuid4()}"
+    return checked_text("key", key, longest=200)
+
+
+def _unsettled(exc: PadelopsError, key: str) -> OutcomeUnknown:
+    return OutcomeUnknown(
+        f"{exc.message} The booking may exist.",
+        fix=f"Settle it by booking the same again with the key {key}.",
+        key=key,
+    )

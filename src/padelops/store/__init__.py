@@ -1,0 +1,1 @@
+"""The only room that knows SQL. Functions here take the connection first, and never commit."""

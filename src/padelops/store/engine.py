@@ -1,0 +1,343 @@
+"""
+The one door to PostgreSQL: pooled connections, transactions, and what their failures mean.
+
+Every connection is in autocommit: one statement is one transaction and one round trip, which is
+what a booking is made of. Work of several statements opens a transaction explicitly. SQLAlchemy
+keeps the pool; statements go straight to psycopg, which measured 1.2-1.6 times the bookings of
+the same SQL through SQLAlchemy's `text()` (load_tests/bench_booking.py).
+
+Only this file knows SQLSTATEs. The rule that matters most: losing the connection *before* a commit
+was asked for means nothing happened (`DatabaseUnavailable`); losing it *while* committing means
+nobody knows (`OutcomeUnknown`), and only the idempotency key can tell.
+"""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, NoReturn
+
+import psycopg
+import sqlalchemy
+from psycopg.rows import TupleRow, tuple_row
+
+from padelops.errors import (
+    CommitLost,
+    ConstraintBroken,
+    CourtBusy,
+    CourtTaken,
+    DatabaseUnavailable,
+    IllegalMove,
+    KeyReused,
+    NotPermitted,
+    OutcomeUnknown,
+    PadelopsError,
+    SchemaBehind,
+)
+from padelops.store.tables import (
+    CLAIMS_ALLOWED_MOVES,
+    CLAIMS_NO_OVERLAP,
+    CLAIMS_ONE_PER_KEY,
+    CLAIMS_TERMS_FROZEN,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from sqlalchemy.pool import PoolProxiedConnection
+
+    from padelops.model import Origin
+
+type_of_constraint: dict[str, type[PadelopsError]] = {
+    CLAIMS_NO_OVERLAP: CourtTaken,
+    CLAIMS_ONE_PER_KEY: KeyReused,
+    CLAIMS_ALLOWED_MOVES: IllegalMove,
+    CLAIMS_TERMS_FROZEN: IllegalMove,
+}
+"""What breaking a constraint is called, by the constraint's name."""
+
+LOCK_SHARE = 0.8
+"""The part of an operation's time that it may spend waiting for a lock, so that the refusal
+still fits into the budget. Source: DESIGN.md section 4, path 1."""
+
+SYNC_WAIT_CANCELLED = "01000"
+"""SQLSTATE of the warning PostgreSQL gives when a commit's wait for its synchronous standby is
+cancelled: the commit then *returns normally*, visible but not replicated (DESIGN.md section 8)."""
+
+
+class Tx(psycopg.Connection[TupleRow]):
+    """A psycopg connection that remembers a commit which its standby never confirmed."""
+
+    unreplicated = False
+
+    def watch_notices(self) -> None:
+        """Start listening for the warning that makes a commit's outcome unknown."""
+        self.add_notice_handler(self._notice)
+
+    def _notice(self, notice: psycopg.errors.Diagnostic) -> None:
+        text = notice.message_primary or ""
+        if notice.sqlstate == SYNC_WAIT_CANCELLED and "synchronous replication" in text:
+            self.unreplicated = True
+
+
+class Database:
+    """
+    A pool of connections to one PostgreSQL (or one cluster, by a multi-host address).
+
+    Args:
+        url: libpq URL or connection string; it may hold a password and is never shown.
+        budget_ms: the time one statement may take; None for bulk work such as imports.
+        pool_size: connections kept at the most.
+    """
+
+    def __init__(
+        self, url: str, *, budget_ms: int | None, connect_timeout_s: int = 5, pool_size: int = 16
+    ) -> None:
+        self._url = url
+        self._connect_timeout_s = connect_timeout_s
+        settings = {"timezone": "UTC", "idle_in_transaction_session_timeout": "60s"}
+        if budget_ms is not None:
+            settings["statement_timeout"] = f"{budget_ms}ms"
+            settings["lock_timeout"] = f"{int(budget_ms * LOCK_SHARE)}ms"
+        self._options = " ".join(f"-c {name}={value}" for name, value in settings.items())
+        self._engine = sqlalchemy.create_engine(
+            "postgresql+psycopg://",
+            creator=self.connect,
+            isolation_level="AUTOCOMMIT",
+            pool_size=pool_size,
+            max_overflow=0,
+            pool_timeout=connect_timeout_s,
+            pool_reset_on_return=None,  # autocommit leaves nothing to roll back
+        )
+
+    @property
+    def dialect(self) -> sqlalchemy.Dialect:
+        """For statements that SQLAlchemy Core builds (search)."""
+        return self._engine.dialect
+
+    def connect(self) -> Tx:
+        """
+        A new connection of its own, outside the pool: for probes and long streams.
+
+        Raises:
+            DatabaseUnavailable: no server answers at that address.
+            NotPermitted: the server refuses the role or password.
+        """
+        with explained():
+            tx = Tx.connect(
+                self._url,
+                autocommit=True,
+                connect_timeout=self._connect_timeout_s,
+                application_name="padelops",
+                options=self._options,
+                row_factory=tuple_row,
+            )
+        tx.watch_notices()
+        return tx
+
+    def close(self) -> None:
+        """Close every pooled connection."""
+        self._engine.dispose()
+
+    @contextmanager
+    def reading(self) -> Iterator[Tx]:
+        """A connection for statements that change nothing; losing it means: try again."""
+        with self._borrowed() as tx, explained():
+            yield tx
+
+    @contextmanager
+    def deciding(self) -> Iterator[Tx]:
+        """
+        A connection for ONE statement that decides and commits by itself.
+
+        Raises:
+            OutcomeUnknown: the connection or the caller was lost while the statement ran.
+        """
+        with self._borrowed() as tx, _outcome_unknown_if_lost(tx):
+            yield tx
+
+    def settle(self) -> None:
+        """
+        Wait until everything visible now is as durable as the server promises.
+
+        A commit whose wait for the synchronous standby was cut short is visible without being
+        replicated. An empty transaction that is given an id waits behind it, so an answer that is
+        read and then settled is one that survives a failover.
+
+        Raises:
+            OutcomeUnknown: the standby still does not confirm.
+        """
+        with self.deciding() as tx:
+            tx.execute("SELECT pg_current_xact_id()")
+
+    @contextmanager
+    def transaction(self, origin: Origin, *, keep: bool = True) -> Iterator[Tx]:
+        """
+        One transaction: committed at the end, rolled back on any error.
+
+        Args:
+            origin: who acts; the audit trail records it with every change made inside.
+            keep: False rolls back at the end as well: a dry run on the real thing.
+
+        Raises:
+            OutcomeUnknown: lost while committing.
+        """
+        with self._borrowed() as tx:
+            with explained():
+                tx.execute("BEGIN")
+            try:
+                with explained():
+                    tx.execute(
+                        "SELECT set_config('padelops.actor', %s, true),"
+                        " set_config('padelops.door', %s, true),"
+                        " set_config('padelops.request_id', %s, true)",
+                        (origin.actor, origin.door, origin.request_id),
+                    )
+                    yield tx
+            except BaseException:
+                _roll_back(tx)
+                raise
+            if not keep:
+                _roll_back(tx)
+                return
+            with _outcome_unknown_if_lost(tx):
+                tx.execute("COMMIT")
+
+    @contextmanager
+    def _borrowed(self) -> Iterator[Tx]:
+        try:
+            pooled: PoolProxiedConnection = self._engine.raw_connection()
+        except sqlalchemy.exc.TimeoutError as exc:
+            raise DatabaseUnavailable(
+                "All database connections of this process are in use.",
+                fix="Raise PADELOPS_POOL_SIZE or send fewer requests at once.",
+            ) from exc
+        tx = pooled.driver_connection
+        if not isinstance(tx, Tx):
+            raise TypeError("the pool must hold padelops connections")
+        try:
+            yield tx
+        finally:
+            if tx.closed or tx.unreplicated or tx.info.transaction_status:
+                # Broken, doubtful or left inside a transaction: never handed out again. A dead
+                # one also condemns its idle siblings, which died with the same server.
+                dead = tx.closed
+                pooled.invalidate()
+                if dead:
+                    self._engine.dispose()
+            pooled.close()
+
+
+def _roll_back(tx: Tx) -> None:
+    try:
+        tx.execute("ROLLBACK")
+    except psycopg.Error:
+        tx.close()
+
+
+@contextmanager
+def explained() -> Iterator[None]:
+    """Turn driver errors into the padelops error that names them. Nothing was committed."""
+    try:
+        yield
+    except psycopg.Error as exc:
+        _raise_explained(exc)
+
+
+@contextmanager
+def _outcome_unknown_if_lost(tx: Tx) -> Iterator[None]:
+    try:
+        yield
+    except psycopg.Error as exc:
+        if tx.closed or _lost(exc):
+            tx.close()
+            raise CommitLost from exc
+        _raise_explained(exc)
+    except Exception:
+        raise
+    except BaseException as exc:
+        # Ctrl-C or SIGTERM while the server decides: it may have decided already.
+        tx.close()
+        raise OutcomeUnknown("Interrupted while the change was being committed.") from exc
+    if tx.unreplicated:
+        raise OutcomeUnknown("The commit was cut short before the standby confirmed it.")
+
+
+def _lost(exc: psycopg.Error) -> bool:
+    """Whether the server went away: class 08 and 57P01-57P03, or no SQLSTATE at all."""
+    state = exc.sqlstate
+    return (
+        isinstance(exc, psycopg.OperationalError | psycopg.InterfaceError)
+        and (state is None or state.startswith("08"))
+    ) or state in {"57P01", "57P02", "57P03"}
+
+
+def _raise_explained(exc: psycopg.Error) -> NoReturn:
+    explained_error = explain(exc)
+    if explained_error is None:
+        raise exc
+    raise explained_error from exc
+
+
+CONTENTION = frozenset({"40001", "40P01", "55P03", "57014"})
+"""Serialization failure, deadlock, lock timeout, statement timeout: a rival was in the way."""
+
+_LACKING = (SchemaBehind, "The database lacks something: {detail}.", "Run: padelops db upgrade")
+_LOGIN = (
+    NotPermitted,
+    "The database refuses the login: {detail}.",
+    "Check PADELOPS_DATABASE_URL.",
+)
+_PLAIN: dict[str, tuple[type[PadelopsError], str, str]] = {
+    "42501": (
+        NotPermitted,
+        "The database refuses this: {detail}.",
+        "Grant the role what it lacks.",
+    ),
+    "28000": _LOGIN,
+    "28P01": _LOGIN,
+    "42P01": _LACKING,
+    "42703": _LACKING,
+    "42883": _LACKING,
+    "25006": (
+        DatabaseUnavailable,
+        "This server is read-only: it is a standby or is being fenced.",
+        "Point PADELOPS_DATABASE_URL at the primary (target_session_attrs=read-write).",
+    ),
+    "53100": (DatabaseUnavailable, "The database's disk is full.", "Free space on it."),
+    "53300": (
+        DatabaseUnavailable,
+        "The database has no connection left.",
+        "Raise max_connections, or wait.",
+    ),
+}
+"""SQLSTATEs with one plain meaning: the error, its message, and what to do."""
+
+
+def explain(exc: psycopg.Error) -> PadelopsError | None:
+    """
+    The padelops error for a driver error, keyed on the constraint's name, else on the SQLSTATE.
+
+    None for what can only be a mistake in padelops itself, such as wrong SQL: that must surface.
+    """
+    state, detail = exc.sqlstate or "", exc.diag.message_primary or first_line_of(exc)
+    if state.startswith("23") and (constraint := exc.diag.constraint_name):
+        known = type_of_constraint.get(constraint)
+        facts: dict[str, Any] = {"constraint": constraint}
+        if known:
+            return known(f"The database refuses this: {detail}.", **facts)
+        return ConstraintBroken(f"The database refuses this: {detail}.", **facts)
+    if state in CONTENTION:
+        return CourtBusy(sqlstate=state)
+    if state in _PLAIN:
+        kind, message, fix = _PLAIN[state]
+        return kind(message.format(detail=detail), fix=fix)
+    if isinstance(exc, psycopg.OperationalError | psycopg.InterfaceError):
+        return DatabaseUnavailable(
+            f"The database did not answer: {detail}.", sqlstate=state or None
+        )
+    return None
+
+
+def first_line_of(exc: BaseException) -> str:
+    """The first line of an exception's text, without its last full stop."""
+    return next(iter(str(exc).splitlines()), type(exc).__name__).rstrip(". ")

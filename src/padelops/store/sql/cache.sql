@@ -1,0 +1,31 @@
+-- The cache on the database itself: nothing to set up, lost on a crash, never trusted without its stamp.
+
+-- name: get
+SELECT stamp, value FROM cache_entries WHERE key = %(key)s AND expires_at > clock_timestamp();
+
+-- name: put
+INSERT INTO cache_entries (key, stamp, value, expires_at)
+VALUES (%(key)s, %(stamp)s, %(value)s, clock_timestamp() + make_interval(secs => %(ttl_s)s))
+    ON CONFLICT (key) DO UPDATE
+   SET stamp = excluded.stamp, value = excluded.value, expires_at = excluded.expires_at;
+
+-- name: count_like
+SELECT count(*) FROM cache_entries WHERE key LIKE %(pattern)s ESCAPE '\';
+
+-- name: purge_like
+DELETE FROM cache_entries
+ WHERE key IN (SELECT key FROM cache_entries WHERE key LIKE %(pattern)s ESCAPE '\' LIMIT %(batch)s);
+
+-- name: sweep
+DELETE FROM cache_entries WHERE expires_at <= clock_timestamp();
+
+-- name: add_counts
+INSERT INTO counters (minute, name, n)
+SELECT date_trunc('minute', %(now)s::timestamptz, 'UTC'), name, n
+  FROM unnest(%(names)s::text[], %(counts)s::bigint[]) AS added (name, n)
+ ORDER BY name
+    ON CONFLICT (minute, name) DO UPDATE SET n = counters.n + excluded.n;
+
+-- name: totals
+SELECT name, sum(n)::bigint FROM counters
+ WHERE minute >= %(since)s AND name LIKE %(pattern)s ESCAPE '\' GROUP BY name ORDER BY name;

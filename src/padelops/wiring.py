@@ -1,0 +1,320 @@
+"""
+The one place that builds real things and puts them together into a `Desk`.
+
+A desk is what scripts, cron jobs, the terminal and the HTTP door work through. It holds no rules of
+its own: each method hands what it was given to the room that knows, with the clock and the origin.
+"""
+
+from __future__ import annotations
+
+import getpass
+import os
+from contextlib import suppress
+from datetime import UTC, date, datetime
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Self
+
+from padelops.booking import audit, club_changes, creation, search
+from padelops.booking.availability import Availability, AvailabilityDesk
+from padelops.booking.cancellation import Cancellation, CancellationDesk, Reason
+from padelops.booking.club_file import read_club_files
+from padelops.booking.club_time import parse_start
+from padelops.booking.clubs import Catalogue, split_address
+from padelops.booking.counts import Counts
+from padelops.booking.creation import Booking, BookingRequest, Creation
+from padelops.booking.payments import DeskPayment, settle_at_desk
+from padelops.booking.players import Player
+from padelops.errors import InvalidInput, NotFound, Refused, Unavailable
+from padelops.model import Door, Origin, PaymentMethod, Slot
+from padelops.settings import Settings
+from padelops.store import clubs as club_rows
+from padelops.store import reservations, schema
+from padelops.store.engine import Database
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from decimal import Decimal
+    from pathlib import Path
+
+    from padelops.booking.cache import Cache
+    from padelops.booking.payments import PaymentPath
+    from padelops.booking.pricing import Quote
+    from padelops.booking.search import Page, SearchRequest
+    from padelops.store.reservations import Reservation
+
+
+class GatewayMissing(Refused):
+    """No payment gateway is configured; pay at the desk."""
+
+    code = "gateway_missing"
+
+
+def utc_now() -> datetime:
+    return datetime.now(UTC)
+
+
+def open_desk(
+    settings: Settings | None = None,
+    *,
+    actor: str | None = None,
+    door: Door = Door.LIBRARY,
+    clock: Callable[[], datetime] = utc_now,
+) -> Desk:
+    """
+    Open the desk: find or start the database, check its schema, wire everything up.
+
+    Args:
+        settings: read from `PADELOPS_*` when left out.
+        actor: who acts, for the audit trail; the login when left out.
+
+    Raises:
+        DatabaseUnavailable: it cannot be reached or started. SchemaBehind, SchemaAhead: not ours.
+    """
+    settings = settings or Settings.from_environment()
+    database = open_database(settings, budget_ms=settings.level1_budget_ms)
+    try:
+        with database.reading() as tx:
+            found = schema.version(tx)
+        if settings.database_url is None and found.found < found.needed:
+            # The embedded database is ours alone, so its schema follows the program.
+            upgrade_schema(settings)
+        with database.reading() as tx:
+            schema.require_current(tx)
+    except BaseException:
+        database.close()
+        raise
+    origin = Origin(actor or settings.actor or login(), door)
+    return Desk(settings, database, origin, clock)
+
+
+def open_database(
+    settings: Settings, *, budget_ms: int | None, pool_size: int | None = None
+) -> Database:
+    """A pool on the configured database; the embedded server is started where none is configured."""
+    if settings.database_url is not None:
+        url = settings.database_url.get_secret_value()
+    else:
+        from padelops.adapters.embedded_postgres import EmbeddedPostgres  # noqa: PLC0415
+
+        url = EmbeddedPostgres(settings.home, bindir=settings.postgres_bindir).ensure_running()
+    return Database(
+        url,
+        budget_ms=budget_ms,
+        connect_timeout_s=settings.connect_timeout_s,
+        pool_size=pool_size or settings.pool_size,
+    )
+
+
+def upgrade_schema(settings: Settings) -> schema.SchemaVersion:
+    """Bring the configured database to the schema that this program needs."""
+    database = open_database(settings, budget_ms=None, pool_size=2)
+    try:
+        return schema.upgrade(database)
+    finally:
+        database.close()
+
+
+def login() -> str:
+    """The name of whoever runs this process; in a container without a name, its number."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return f"uid-{os.getuid()}"
+
+
+class Desk:
+    """Books, cancels, prices and finds reservations; close it, or use it as a context manager."""
+
+    def __init__(
+        self, settings: Settings, database: Database, origin: Origin, clock: Callable[[], datetime]
+    ) -> None:
+        self.settings = settings
+        self.database = database
+        self.origin = origin
+        self.now = clock
+        self.catalogue = Catalogue(database)
+        self.counts = Counts()
+        self.payments: dict[PaymentMethod, PaymentPath] = {PaymentMethod.DESK: DeskPayment()}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Write the counts down and close every connection."""
+        # Counts are worth less than the error that is on its way, or the answer given.
+        with suppress(Unavailable):
+            self.counts.flush(self.database, now=self.now())
+        for name in ("cache", "bulk"):
+            if name in self.__dict__:
+                getattr(self, name).close()
+        self.database.close()
+
+    def acting_as(self, origin: Origin) -> Desk:
+        """The same desk for another actor: one per request of a server."""
+        twin = object.__new__(Desk)
+        _ = self.cache  # shared, so it must exist before the copy
+        twin.__dict__.update(self.__dict__, origin=origin)
+        return twin
+
+    @cached_property
+    def cache(self) -> Cache:
+        if self.settings.cache_url is not None:
+            from padelops.adapters.redis_cache import RedisCache  # noqa: PLC0415
+
+            return RedisCache(self.settings.cache_url)
+        from padelops.adapters.database_cache import DatabaseCache  # noqa: PLC0415
+
+        return DatabaseCache(self.database)
+
+    @cached_property
+    def bulk(self) -> Database:
+        """Connections without the level-1 time limit: imports, seals, validation."""
+        return open_database(self.settings, budget_ms=None, pool_size=2)
+
+    @cached_property
+    def _availability(self) -> AvailabilityDesk:
+        return AvailabilityDesk(self.database, self.catalogue, self.cache, self.counts)
+
+    # --- the main job ----------------------------------------------------------------------
+
+    def book(
+        self,
+        court: str | tuple[str, ...],
+        starts: str,
+        *,
+        player: str | Player,
+        minutes: int | None = None,
+        email: str | None = None,
+        phone: str | None = None,
+        member: str | None = None,
+        pay: PaymentMethod | str = PaymentMethod.DESK,
+        key: str | None = None,
+        expect_total: Decimal | None = None,
+        dry_run: bool = False,
+    ) -> Booking:
+        """
+        Book one court, or several courts of one club all or none. See `Creation.book`.
+
+        Args:
+            court: `centro/2`, or a tuple of such addresses.
+            starts: ISO 8601 in club time, or with an offset.
+        """
+        request = BookingRequest(
+            courts=(court,) if isinstance(court, str) else tuple(court),
+            starts=starts,
+            minutes=minutes,
+            player=Player(name=player, email=email, phone=phone)
+            if isinstance(player, str)
+            else player,
+            member_tier=member,
+            key=key,
+            expected_total=expect_total,
+        )
+        desk = Creation(
+            database=self.database,
+            catalogue=self.catalogue,
+            payment=self._payment(pay),
+            counts=self.counts,
+            budget_s=self.settings.level1_budget_ms / 1000,
+            alternatives=self._availability.alternatives,
+        )
+        return desk.book(request, origin=self.origin, now=self.now(), dry_run=dry_run)
+
+    def cancel(
+        self,
+        reservation_id: int,
+        *,
+        reason: Reason | str = Reason.USER_REQUESTED,
+        dry_run: bool = False,
+    ) -> Cancellation:
+        """Cancel one reservation and free its slot. See `CancellationDesk.cancel`."""
+        desk = CancellationDesk(
+            self.database, self.payments, self.counts, self.settings.level1_budget_ms / 1000
+        )
+        return desk.cancel(
+            reservation_id,
+            reason=Reason(reason),
+            origin=self.origin,
+            now=self.now(),
+            dry_run=dry_run,
+        )
+
+    def price(
+        self, court: str, starts: str, *, minutes: int | None = None, member: str | None = None
+    ) -> Quote:
+        """What a slot costs, line by line, whether or not it is free."""
+        slug, name = split_address(court)
+        club = self.catalogue.current(slug)
+        length = club.rules.default_minutes if minutes is None else minutes
+        slot = Slot.starting(parse_start(starts, club.zone), length)
+        return creation.price(club, club.court(name), slot, member_tier=member, counts=self.counts)
+
+    def availability(
+        self, club: str, day: date, *, minutes: int | None = None, court: str | None = None
+    ) -> Availability:
+        """The bookable starts of a club's local day, or of one of its courts."""
+        return self._availability.of_day(club, day, now=self.now(), minutes=minutes, court=court)
+
+    def search(self, request: SearchRequest) -> Page:
+        """One page of reservations. See `booking.search`."""
+        return search.search(self.database, self.catalogue, request)
+
+    def show(self, reservation_id: int) -> Reservation:
+        """
+        Raises:
+            NotFound: no such reservation.
+        """
+        with self.database.reading() as tx:
+            found = reservations.by_id(tx, _as_id(reservation_id))
+        if found is None:
+            raise NotFound(f"There is no reservation {reservation_id}.")
+        return found
+
+    def settle_at_desk(self, reservation_id: int) -> Reservation:
+        """Record that the price, or a refund, changed hands at the club's desk."""
+        return settle_at_desk(self.database, _as_id(reservation_id), origin=self.origin)
+
+    # --- clubs and the trail ---------------------------------------------------------------
+
+    def apply_club_file(self, path: Path, *, dry_run: bool = False) -> list[club_changes.Applied]:
+        """Make every club in a YAML file what the file says."""
+        return [
+            club_changes.apply_club(
+                self.bulk, file, origin=self.origin, now=self.now(), dry_run=dry_run
+            )
+            for file in read_club_files(path)
+        ]
+
+    def clubs(self) -> list[club_rows.ClubSummary]:
+        """Every club in one line, by slug."""
+        with self.database.reading() as tx:
+            return club_rows.summaries(tx)
+
+    def history(self, subject_id: int, *, subject: str = "reservation") -> list[Any]:
+        """The audit entries of one thing, first to last."""
+        return audit.history(self.database, subject, _as_id(subject_id))
+
+    def seal_audit(self) -> list[Any]:
+        """Seal the audit entries of all finished transactions."""
+        return audit.seal(self.bulk, origin=self.origin)
+
+    def verify_audit(self, *, anchor: str | None = None) -> audit.Verification:
+        """Check the whole audit trail."""
+        return audit.verify(self.bulk, anchor=anchor)
+
+    def _payment(self, method: PaymentMethod | str) -> PaymentPath:
+        try:
+            return self.payments[PaymentMethod(method)]
+        except ValueError:
+            raise InvalidInput(f"Pay by one of: {', '.join(PaymentMethod)}.") from None
+        except KeyError:
+            raise GatewayMissing(fix="Use --pay desk.") from None
+
+
+def _as_id(number: int) -> int:
+    if not 0 < number < 2**63:
+        raise InvalidInput("An id is a whole number greater than 0.")
+    return number
