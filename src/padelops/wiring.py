@@ -10,7 +10,8 @@ from __future__ import annotations
 import getpass
 import os
 from contextlib import suppress
-from datetime import UTC, date, datetime
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Self
 
@@ -18,13 +19,13 @@ from padelops.booking import audit, club_changes, creation, search
 from padelops.booking.availability import Availability, AvailabilityDesk
 from padelops.booking.cancellation import Cancellation, CancellationDesk, Reason
 from padelops.booking.club_file import read_club_files
-from padelops.booking.club_time import parse_start
+from padelops.booking.club_time import local, parse_start
 from padelops.booking.clubs import Catalogue, split_address
 from padelops.booking.counts import Counts
 from padelops.booking.creation import Booking, BookingRequest, Creation
 from padelops.booking.payments import DeskPayment, settle_at_desk
 from padelops.booking.players import Player
-from padelops.errors import InvalidInput, NotFound, Refused, Unavailable
+from padelops.errors import InvalidInput, NotFound, NotPermitted, Refused, Unavailable
 from padelops.model import Door, Origin, PaymentMethod, Slot
 from padelops.settings import Settings
 from padelops.store import clubs as club_rows
@@ -32,7 +33,7 @@ from padelops.store import reservations, schema
 from padelops.store.engine import Database
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from decimal import Decimal
     from pathlib import Path
 
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
     from padelops.booking.payments import PaymentPath
     from padelops.booking.pricing import Quote
     from padelops.booking.search import Page, SearchRequest
+    from padelops.ops.integrity import ReservationIntegrityValidator
     from padelops.store.reservations import Reservation
 
 
@@ -90,7 +92,7 @@ def open_desk(
 def open_database(
     settings: Settings, *, budget_ms: int | None, pool_size: int | None = None
 ) -> Database:
-    """A pool on the configured database; the embedded server is started where none is configured."""
+    """A pool on the configured database; the embedded server is started where none is."""
     if settings.database_url is not None:
         url = settings.database_url.get_secret_value()
     else:
@@ -112,6 +114,83 @@ def upgrade_schema(settings: Settings) -> schema.SchemaVersion:
         return schema.upgrade(database)
     finally:
         database.close()
+
+
+@dataclass(frozen=True, slots=True)
+class DatabaseStatus:
+    """Which database is configured, whether it answers, and what its schema is."""
+
+    where: str
+    embedded: bool
+    answers: bool
+    problem: str | None
+    server: str | None
+    schema: schema.SchemaVersion | None
+    data_folder: str | None
+    log_file: str | None
+
+    @property
+    def exit_code(self) -> int:
+        """As checks answer: 0 fine, 2 not usable as it is."""
+        return 0 if self.schema is not None and self.schema.current else 2
+
+    def as_json(self) -> dict[str, Any]:
+        return {
+            "database": self.where,
+            "answers": self.answers,
+            "problem": self.problem,
+            "server": self.server,
+            "schema": None if self.schema is None else self.schema.found,
+            "schema_needed": schema.needed(),
+            "data_folder": self.data_folder,
+            "log_file": self.log_file,
+        }
+
+
+def database_status(settings: Settings) -> DatabaseStatus:
+    """Look at the configured database; an embedded server that is stopped is not started."""
+    where = "PADELOPS_DATABASE_URL"
+    data: str | None = None
+    log: str | None = None
+    embedded = settings.database_url is None
+    if embedded:
+        from padelops.adapters.embedded_postgres import EmbeddedPostgres  # noqa: PLC0415
+
+        found = EmbeddedPostgres(settings.home, bindir=settings.postgres_bindir).status()
+        where, data, log = "embedded", str(found.data_folder), str(found.log_file)
+        if not found.running:
+            problem = "It is not running; any command starts it."
+            return DatabaseStatus(where, embedded, False, problem, None, None, data, log)
+    database = open_database(settings, budget_ms=settings.level1_budget_ms, pool_size=1)
+    try:
+        with database.reading() as tx:
+            server, version = schema.server_version(tx), schema.version(tx)
+    except (Unavailable, NotPermitted) as exc:
+        return DatabaseStatus(where, embedded, False, str(exc), None, None, data, log)
+    finally:
+        database.close()
+    doubt = None if version.current else "The schema is not what this padelops needs."
+    return DatabaseStatus(where, embedded, True, doubt, server, version, data, log)
+
+
+def stop_embedded(settings: Settings) -> bool:
+    """
+    Stop the embedded server; whether it was running.
+
+    Raises:
+        Refused: the database is not the embedded one.
+    """
+    if settings.database_url is not None:
+        raise Refused(
+            "The database is not the embedded one, so padelops does not stop it.",
+            fix="Unset PADELOPS_DATABASE_URL, or stop that server yourself.",
+        )
+    from padelops.adapters.embedded_postgres import EmbeddedPostgres  # noqa: PLC0415
+
+    server = EmbeddedPostgres(settings.home, bindir=settings.postgres_bindir)
+    running = server.status().running
+    server.stop()
+    return running
 
 
 def login() -> str:
@@ -235,8 +314,8 @@ class Desk:
             self.database, self.payments, self.counts, self.settings.level1_budget_ms / 1000
         )
         return desk.cancel(
-            reservation_id,
-            reason=Reason(reason),
+            _as_id(reservation_id),
+            reason=_reason(reason),
             origin=self.origin,
             now=self.now(),
             dry_run=dry_run,
@@ -253,10 +332,18 @@ class Desk:
         return creation.price(club, club.court(name), slot, member_tier=member, counts=self.counts)
 
     def availability(
-        self, club: str, day: date, *, minutes: int | None = None, court: str | None = None
+        self,
+        club: str,
+        day: date | None = None,
+        *,
+        minutes: int | None = None,
+        court: str | None = None,
     ) -> Availability:
         """The bookable starts of a club's local day, or of one of its courts."""
-        return self._availability.of_day(club, day, now=self.now(), minutes=minutes, court=court)
+        now = self.now()
+        if day is None:
+            day = local(now, self.catalogue.club(club).zone).date()
+        return self._availability.of_day(club, day, now=now, minutes=minutes, court=court)
 
     def search(self, request: SearchRequest) -> Page:
         """One page of reservations. See `booking.search`."""
@@ -305,6 +392,21 @@ class Desk:
         """Check the whole audit trail."""
         return audit.verify(self.bulk, anchor=anchor)
 
+    def export_audit(
+        self, *, since: date | None = None, until: date | None = None
+    ) -> Iterator[dict[str, Any]]:
+        """Every audit entry of these UTC days, oldest first; `until` is not included."""
+        bounds = [
+            None if day is None else datetime.combine(day, time(), UTC) for day in (since, until)
+        ]
+        return audit.export(self.bulk, since=bounds[0], until=bounds[1])
+
+    def validator(self) -> ReservationIntegrityValidator:
+        """Asks every invariant of this desk's database."""
+        from padelops.ops.integrity import ReservationIntegrityValidator  # noqa: PLC0415
+
+        return ReservationIntegrityValidator(self.bulk, clock=self.now)
+
     def _payment(self, method: PaymentMethod | str) -> PaymentPath:
         try:
             return self.payments[PaymentMethod(method)]
@@ -312,6 +414,13 @@ class Desk:
             raise InvalidInput(f"Pay by one of: {', '.join(PaymentMethod)}.") from None
         except KeyError:
             raise GatewayMissing(fix="Use --pay desk.") from None
+
+
+def _reason(name: Reason | str) -> Reason:
+    try:
+        return Reason(name)
+    except ValueError:
+        raise InvalidInput(f"A reason is one of: {', '.join(Reason)}.") from None
 
 
 def _as_id(number: int) -> int:

@@ -19,6 +19,8 @@ from typing import TYPE_CHECKING, Any
 
 from padelops.errors import InvalidInput, NotFound, SafetyGate
 from padelops.store import audit as trail
+from padelops.store.engine import explained
+from padelops.store.integrity import begin_snapshot
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -37,7 +39,7 @@ SUBJECTS = ("reservation", "block", "club", "court")
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing wrong with the trail; `where` names it, such as `entry 4711` or `reservation 12`."""
+    """One thing wrong with the trail; `where` names it, such as `entry 4711`."""
 
     where: str
     problem: str
@@ -63,6 +65,20 @@ class Verification:
     @property
     def intact(self) -> bool:
         return not self.findings
+
+    def as_json(self) -> dict[str, Any]:
+        since = self.unsealed_since
+        return {
+            "intact": self.intact,
+            "seals": self.seals,
+            "sealed_entries": self.sealed_entries,
+            "head": self.head,
+            "unsealed": self.unsealed,
+            "unsealed_since": None if since is None else since.isoformat(),
+            "findings": [
+                {"where": found.where, "problem": found.problem} for found in self.findings
+            ],
+        }
 
 
 def history(database: Database, subject_kind: str, subject_id: int) -> list[Entry]:
@@ -105,23 +121,18 @@ def seal(database: Database, *, origin: Origin) -> list[trail.Seal]:
 
 def verify(database: Database, *, anchor: str | None = None) -> Verification:
     """
-    Check the whole trail in one snapshot: seals, entries, completeness, and the triggers themselves.
+    Check the whole trail in one snapshot: seals, entries, completeness, and the triggers.
 
     Args:
         anchor: a head digest noted earlier; it must still be in the chain.
     """
     tx = database.connect()
     try:
-        tx.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
-        checks = trail.check_seals(tx)
-        findings = [
-            *_guards(tx),
-            *(finding for check in checks for finding in _broken(tx, check)),
-            *_edited_unsealed(tx),
-            *_incomplete(tx),
-            *_unanchored(checks, anchor),
-        ]
-        unsealed, since = trail.unsealed(tx)
+        with explained():
+            begin_snapshot(tx)
+            checks = trail.check_seals(tx)
+            found = [*findings(tx, checks), *_unanchored(checks, anchor)]
+            unsealed, since = trail.unsealed(tx)
     finally:
         tx.close()
     return Verification(
@@ -130,8 +141,17 @@ def verify(database: Database, *, anchor: str | None = None) -> Verification:
         head=checks[-1].digest if checks else None,
         unsealed=unsealed,
         unsealed_since=since,
-        findings=tuple(findings[:MOST_FINDINGS]),
+        findings=tuple(found[:MOST_FINDINGS]),
     )
+
+
+def findings(tx: Tx, checks: list[SealCheck] | None = None) -> Iterator[Finding]:
+    """Everything wrong with the trail, as the snapshot of `tx` shows it."""
+    yield from _guards(tx)
+    for check in trail.check_seals(tx) if checks is None else checks:
+        yield from _broken(tx, check)
+    yield from _edited_unsealed(tx)
+    yield from _incomplete(tx)
 
 
 def export(

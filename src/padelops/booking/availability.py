@@ -174,7 +174,7 @@ class AvailabilityDesk:
     def alternatives(
         self, club: Club, court: Court, slot: Slot, now: datetime
     ) -> list[dict[str, Any]]:
-        """Free slots of the same length near one that is taken: other courts first, then other times."""
+        """Free slots of the same length near one that is taken, the nearest first."""
         window = (slot.starts_at - NEARBY, slot.ends_at + NEARBY)
         courts = [one for one in club.courts.values() if one.in_service]
         with self.database.reading() as tx:

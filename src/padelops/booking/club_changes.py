@@ -192,7 +192,8 @@ def _lay_blocks(tx: Tx, file: ClubFile, club_id: int, *, now: datetime) -> list[
         if laid is None:
             raise CourtTaken(
                 f"A block cannot be laid on {file.slug}/{piece.court}: it is booked between"
-                f" {piece.slot.starts_at:%Y-%m-%d %H:%M} and {piece.slot.ends_at:%Y-%m-%d %H:%M} UTC.",
+                f" {piece.slot.starts_at:%Y-%m-%d %H:%M} and {piece.slot.ends_at:%Y-%m-%d %H:%M}"
+                " UTC.",
                 fix="Cancel or move those reservations first: padelops search"
                 f" --club {file.slug} --court {piece.court}",
                 court=f"{file.slug}/{piece.court}",
@@ -210,7 +211,8 @@ def _pieces(file: ClubFile) -> Iterator[_Piece]:
         starts_at, ends_at = parse_start(block.starts, local), parse_start(block.ends, local)
         for court in block.courts or tuple(court.name for court in file.courts):
             for slot in in_pieces(starts_at, ends_at):
-                ref = f"{_REF}{block.ref}:{court}:{slot.starts_at:%Y%m%dT%H%M}-{slot.ends_at:%Y%m%dT%H%M}"
+                span = f"{slot.starts_at:%Y%m%dT%H%M}-{slot.ends_at:%Y%m%dT%H%M}"
+                ref = f"{_REF}{block.ref}:{court}:{span}"
                 yield _Piece(court, slot, block.reason, ref)
 
 

@@ -84,19 +84,18 @@ class Terms(BaseModel):
 
     def digest(self) -> str:
         """SHA-256 of `canonical_json`, in hex: a name that only the same content has."""
-        return self._content[1]
+        return self._digest
 
     @cached_property
-    def _content(self) -> tuple[int, str]:
+    def _digest(self) -> str:
         # Worked out once: caches of prices and hours ask for the hash with every slot.
-        digest = hashlib.sha256(self.canonical_json().encode()).hexdigest()
-        return hash(digest), digest
+        return hashlib.sha256(self.canonical_json().encode()).hexdigest()
 
     def __hash__(self) -> int:
-        return self._content[0]
+        return hash(self._digest)
 
     def __eq__(self, other: object) -> bool:
-        return type(self) is type(other) and self._content == cast("Self", other)._content
+        return type(self) is type(other) and self._digest == cast("Self", other)._digest
 
 
 def explain(exc: ValidationError, *, within: str = "") -> str:
@@ -129,15 +128,26 @@ def decimal_of(value: object) -> Decimal:
         text = value
     elif isinstance(value, Decimal) and value.is_finite():
         text = f"{value:f}"
-    elif isinstance(value, float) or (
-        isinstance(value, int) and not isinstance(value, bool) and abs(value) <= MOST_MONEY
-    ):
-        text = repr(value)
+    elif isinstance(value, float) or (isinstance(value, int) and abs(value) <= MOST_MONEY):
+        text = repr(value)  # of a bool, too, and then it is no number
     if not _NUMBER.fullmatch(text):
         raise ValueError('Use a plain number, such as "24.50".')
 
     number = Decimal(text)
     return number or abs(number)  # -0 is 0
+
+
+def money_of(text: str, *, what: str) -> Decimal:
+    """
+    An amount that a person typed, such as `46.80`.
+
+    Raises:
+        InvalidInput: it is no plain number; `what` is how the message calls it.
+    """
+    try:
+        return decimal_of(text)
+    except ValueError as exc:
+        raise InvalidInput(f"{what}: {shown(text)} is no amount. {exc}") from exc
 
 
 def clock_of(value: object) -> int:

@@ -33,6 +33,9 @@ class Entry:
     request_id: str
     changes: dict[str, Any]
 
+    def as_json(self) -> dict[str, Any]:
+        return {name: getattr(self, name) for name in self.__slots__} | {"at": self.at.isoformat()}
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Seal:
@@ -41,6 +44,9 @@ class Seal:
     id: int
     entries: int
     digest: str
+
+    def as_json(self) -> dict[str, Any]:
+        return {"id": self.id, "entries": self.entries, "digest": self.digest}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -48,6 +48,17 @@ class ClubSummary:
     courts: int
     in_service: int
 
+    def as_json(self) -> dict[str, Any]:
+        return {
+            "club": self.slug,
+            "name": self.name,
+            "time_zone": self.time_zone,
+            "currency": self.currency,
+            "revision": self.revision,
+            "courts": self.courts,
+            "in_service": self.in_service,
+        }
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CourtRow:

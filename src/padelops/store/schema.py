@@ -14,10 +14,12 @@ from typing import TYPE_CHECKING
 import psycopg
 
 from padelops.errors import SchemaAhead, SchemaBehind
+from padelops.store.queries import statements
 
 if TYPE_CHECKING:
     from padelops.store.engine import Database, Tx
 
+_SQL = statements("schema")
 _MIGRATION = re.compile(r"^(\d{4})_\w+\.py$")
 
 UPGRADE_LOCK = 0x7061_6465_6C  # "padel": the advisory lock of whoever moves the schema
@@ -34,6 +36,9 @@ class SchemaVersion:
     def current(self) -> bool:
         return self.found == self.needed
 
+    def as_json(self) -> dict[str, str | bool]:
+        return {"found": self.found, "needed": self.needed, "current": self.current}
+
 
 def needed() -> str:
     """The newest migration that this program ships, read from the file names."""
@@ -46,10 +51,16 @@ def needed() -> str:
 def version(tx: Tx) -> SchemaVersion:
     """What the database has beside what we need."""
     try:
-        row = tx.execute("SELECT version_num FROM alembic_version").fetchone()
+        row = tx.execute(_SQL["version"]).fetchone()
     except psycopg.errors.UndefinedTable:
         row = None
     return SchemaVersion(found="0000" if row is None else str(row[0]), needed=needed())
+
+
+def server_version(tx: Tx) -> str:
+    """What the server calls itself, such as `18.4`."""
+    row = tx.execute(_SQL["server_version"]).fetchone()
+    return "" if row is None else str(row[0])
 
 
 def require_current(tx: Tx) -> None:
@@ -95,7 +106,7 @@ def upgrade(database: Database) -> SchemaVersion:
     try:
         with explained():
             # Whoever comes second waits, and then finds nothing to do.
-            tx.execute("SELECT pg_advisory_lock(%s)", (UPGRADE_LOCK,))
+            tx.execute(_SQL["upgrade_lock"], {"key": UPGRADE_LOCK})
             if version(tx).found > needed():
                 require_current(tx)
             engine = sa.create_engine(

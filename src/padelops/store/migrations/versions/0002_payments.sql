@@ -1,0 +1,1 @@
+-- Card payments: attempts, events, the gateway's webhooks.

@@ -1,0 +1,1 @@
+-- One state of each circuit breaker for all processes.
