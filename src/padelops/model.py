@@ -58,7 +58,7 @@ ALLOWED_MOVES: dict[ReservationStatus, frozenset[ReservationStatus]] = {
     ReservationStatus.COMPLETED: frozenset(),
     ReservationStatus.NO_SHOW: frozenset(),
 }
-"""Which status may follow which. The trigger `claims_keep_their_history` enforces the same table."""
+"""Which status may follow which; the trigger `claims_keep_their_history` enforces the same."""
 
 
 class PaymentMethod(StrEnum):

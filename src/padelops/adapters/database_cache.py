@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class DatabaseCache:
-    """Implements `booking.cache.Cache`. On a standby, which cannot read UNLOGGED tables, it is away."""
+    """Implements `booking.cache.Cache`; away on a standby, which cannot read UNLOGGED tables."""
 
     def __init__(self, database: Database) -> None:
         self._database = database

@@ -1,8 +1,8 @@
 """
 The cache on Redis or Valkey, for many machines. Exact by the same stamps as the database's own.
 
-Keys carry the prefix `padelops:`, so a purge can only ever meet our own. Times are short and bounded:
-a slow cache must cost less than the answer it saves.
+Keys carry the prefix `padelops:`, so a purge can only ever meet our own. Waiting is bounded: a slow
+cache must cost less than the answer it saves.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ SEPARATOR = "\n"
 
 
 class RedisCache:
-    """Implements `booking.cache.Cache`. Connects on first use; one pool per process, thread-safe."""
+    """Implements `booking.cache.Cache`. Connects on first use; one thread-safe pool per process."""
 
     def __init__(self, url: SecretStr) -> None:
         """

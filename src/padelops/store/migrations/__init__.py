@@ -8,7 +8,7 @@ from alembic import op
 
 
 def run_beside(migration: str) -> None:
-    """Run the `.sql` file beside a migration, straight on the driver: `%` and `:` mean themselves."""
+    """Run the `.sql` file beside a migration, on the bare driver: `%` and `:` mean themselves."""
     driver = op.get_bind().connection.driver_connection
     if driver is None:
         raise TypeError("migrations run on a live connection only")
