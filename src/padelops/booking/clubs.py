@@ -44,14 +44,19 @@ class Court:
         return f"{self.club}/{self.name}"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Club:
-    """A club at one revision of its terms."""
+    """
+    A club at one revision of its terms; `state` also changes with a court's service.
+
+    Read again it is another value: what is worked out from one is kept under it, and goes with it.
+    """
 
     id: int
     slug: str
     name: str
     revision: int
+    state: str
     currency: str
     zone: ZoneInfo
     language: str
@@ -141,9 +146,18 @@ class Catalogue:
         known = self._known.get(slug)
         if known is not None:
             with self._database.reading() as tx:
-                if club_rows.revision_of(tx, slug) == known.revision:
+                if club_rows.state_of(tx, slug) == known.state:
                     return known
         return self.read(slug)
+
+    def known(self, slug: str) -> Club | None:
+        """The club if this process has seen it; asks nobody."""
+        return self._known.get(slug)
+
+    def outdated(self, slug: str) -> bool:
+        """Whether the club had changed since this process read it; then it is read afresh."""
+        known = self._known.get(slug)
+        return known is not None and self.current(slug) is not known
 
     def read(self, slug: str) -> Club:
         """
@@ -153,8 +167,8 @@ class Catalogue:
             NotFound: names some clubs that exist. Corrupt: its stored document is damaged.
         """
         with self._database.reading() as tx:
-            # A NUL byte cannot even be asked for.
-            row = None if "\0" in slug else club_rows.by_slug(tx, slug)
+            # A NUL byte or half a character pair cannot even be asked for.
+            row = club_rows.by_slug(tx, slug) if slug.isascii() and slug.isprintable() else None
             if row is None:
                 self._known.pop(slug, None)
                 some = ", ".join(club_rows.slugs(tx))
@@ -185,6 +199,7 @@ def club_of(row: club_rows.ClubRow) -> Club:
         slug=row.slug,
         name=row.name,
         revision=row.revision,
+        state=row.state,
         currency=row.currency,
         zone=zone(row.time_zone),
         language=document.language,

@@ -35,14 +35,16 @@ from padelops.errors import (
     CommitLost,
     CourtBusy,
     CourtTaken,
+    DatabaseUnavailable,
     InvalidInput,
     OutcomeUnknown,
     PadelopsError,
     PriceChanged,
+    Refused,
     Unavailable,
 )
 from padelops.model import Origin, PaymentMethod, Slot
-from padelops.store import reservations
+from padelops.store import claims, reservations
 from padelops.store.claims import Claimed, NewReservation
 
 if TYPE_CHECKING:
@@ -72,6 +74,7 @@ class BookingRequest:
         key: idempotency key; the same key and the same request give the same reservation.
         expected_total: what the caller showed its customer, for each court; another price is
             refused.
+        card: the gateway's token for the card, such as `tok_visa`; never a card number.
     """
 
     courts: tuple[str, ...]
@@ -81,6 +84,7 @@ class BookingRequest:
     member_tier: str | None = None
     key: str | None = None
     expected_total: Decimal | None = None
+    card: str | None = None
 
     def digest(self, method: PaymentMethod) -> str:
         """What the idempotency key stands for. The expected total is a guard, not a wish."""
@@ -97,7 +101,7 @@ class BookingRequest:
                     self.player.notes,
                 ],
                 "member_tier": self.member_tier,
-                "payment": method.value,
+                "payment": [method.value, self.card],
             }
         )
 
@@ -157,16 +161,10 @@ class Creation:
         digest = request.digest(self.payment.method)
         lost: OutcomeUnknown | None = None
         for _ in range(MOST_ATTEMPTS):
-            plan = self._plan(request, key, digest, now=now)
             try:
-                claimed = self._claim(plan, origin=origin, now=now, dry_run=dry_run)
-            except TermsChanged:
-                self.catalogue.read(plan.club.slug)
-            except Replayed as replay:
-                return self._replayed(replay.reservation_id, new=lost is not None)
-            except CourtTaken as exc:
-                self.counts.add("booking.conflict")
-                raise self._with_alternatives(exc, plan, now=now) from exc
+                made = self._attempt(
+                    request, key, digest, origin=origin, now=now, dry_run=dry_run, lost=bool(lost)
+                )
             except CommitLost as exc:
                 # The key makes it safe to ask again: either it is there, or it is booked now.
                 lost = exc
@@ -175,11 +173,61 @@ class Creation:
                     raise
                 raise _unsettled(lost or exc, key) from exc
             else:
-                self.counts.add("booking.created")
-                return self._settled(plan, claimed, now=now, dry_run=dry_run)
+                if isinstance(made, Booking):
+                    return made
+                if made is not None:
+                    self.counts.add("booking.created")
+                    return self._settled(*made, now=now, dry_run=dry_run)
         if lost is not None:
             raise _unsettled(lost, key) from lost
         raise CourtBusy("The club's terms keep changing.")
+
+    def _attempt(
+        self,
+        request: BookingRequest,
+        key: str,
+        digest: str,
+        *,
+        origin: Origin,
+        now: datetime,
+        dry_run: bool,
+        lost: bool,
+    ) -> tuple[_Plan, list[Claimed]] | Booking | None:
+        """A claim to be settled, or what the key made before; None when the club had changed."""
+        try:
+            plan = self._plan(request, key, digest, now=now)
+        except Refused as refusal:
+            return self._second_look(refusal, request, key, digest, lost=lost)
+        try:
+            return plan, self._claim(plan, origin=origin, now=now, dry_run=dry_run)
+        except TermsChanged:
+            self.catalogue.read(plan.club.slug)
+            return None
+        except Replayed as replay:
+            return self._replayed(replay.reservation_id, new=lost)
+        except CourtTaken as exc:
+            self.counts.add("booking.conflict")
+            raise self._with_alternatives(exc, plan, now=now) from exc
+
+    def _second_look(
+        self, refusal: Refused, request: BookingRequest, key: str, digest: str, *, lost: bool
+    ) -> Booking | None:
+        """
+        Look again at a refusal that the database was not asked about.
+
+        The club may have changed since this process read it: None, to plan anew. And what the key
+        made before is the answer, also when it could not be made any more.
+        """
+        slug = request.courts[0].partition("/")[0] if request.courts else ""
+        if self.catalogue.outdated(slug):
+            return None
+        club = self.catalogue.known(slug)
+        if club is not None and (lost or request.key is not None):
+            with self.database.reading() as tx:
+                holder = claims.by_key(tx, club.id, key)
+            if holder is not None and holder.request_digest == digest:
+                return self._replayed(holder.id, new=lost)
+        raise refusal
 
     def _plan(self, request: BookingRequest, key: str, digest: str, *, now: datetime) -> _Plan:
         """Validate and price: all that can be decided before a court is claimed."""
@@ -304,10 +352,14 @@ class Creation:
         return Booking(made[0], tuple(made[1:]), dry_run=dry_run)
 
     def _replayed(self, reservation_id: int, *, new: bool) -> Booking:
-        with self.database.reading() as tx:
-            found = _existing(tx, reservation_id)
-            others = reservations.by_party(tx, reservation_id)
-        self.database.settle()
+        try:
+            with self.database.reading() as tx:
+                found = _existing(tx, reservation_id)
+                others = reservations.by_party(tx, reservation_id)
+            self.database.settle()
+        except (CommitLost, DatabaseUnavailable) as exc:
+            # It was made; whether it lasts could not be asked.
+            raise OutcomeUnknown(exc.message) from exc
         self.counts.add("booking.created" if new else "booking.replayed")
         return Booking(found, tuple(others), replayed=not new)
 
@@ -316,7 +368,10 @@ class Creation:
             (court for court in plan.courts if court.address == exc.facts.get("court")),
             plan.courts[0],
         )
-        free = self.alternatives(plan.club, court, plan.slot, now)
+        try:
+            free = self.alternatives(plan.club, court, plan.slot, now)
+        except Unavailable:
+            return exc  # the refusal stands, whether or not something else can be offered
         nearby = ", ".join(f"{item['court']} {item['starts_at'][:16]}" for item in free[:3])
         return CourtTaken(
             exc.message,

@@ -28,6 +28,7 @@ class ClubRow:
     time_zone: str
     currency: str
     revision: int
+    state: str
     config: dict[str, Any]
     tariff_id: int | None
     tariff: dict[str, Any] | None
@@ -88,10 +89,10 @@ def by_slug(tx: Tx, slug: str) -> ClubRow | None:
         return cursor.execute(_SQL["by_slug"], {"slug": slug}).fetchone()
 
 
-def revision_of(tx: Tx, slug: str) -> int | None:
-    """The revision of a club's terms: what a cached club is checked against."""
-    row = tx.execute(_SQL["revision_of"], {"slug": slug}).fetchone()
-    return None if row is None else int(row[0])
+def state_of(tx: Tx, slug: str) -> str | None:
+    """What a cached club is checked against; differs after any change to it or to its courts."""
+    row = tx.execute(_SQL["state_of"], {"slug": slug}).fetchone()
+    return None if row is None else str(row[0])
 
 
 def slugs(tx: Tx, *, limit: int = 10) -> list[str]:

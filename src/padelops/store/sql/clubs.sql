@@ -2,6 +2,7 @@
 
 -- name: by_slug
 SELECT clubs.id, clubs.slug, clubs.name, clubs.time_zone, clubs.currency, clubs.revision, clubs.config,
+       (SELECT concat(clubs.version, '.', sum(courts.version)) FROM courts WHERE courts.club_id = clubs.id) AS state,
        clubs.tariff_id, tariffs.terms AS tariff, clubs.policy_id, policies.terms AS policy,
        (SELECT coalesce(jsonb_agg(jsonb_build_object(
             'id', courts.id, 'name', courts.name, 'in_service', courts.in_service, 'attributes', courts.attributes
@@ -21,8 +22,10 @@ SELECT clubs.slug, clubs.name, clubs.time_zone, clubs.currency, clubs.revision,
        (SELECT count(*) FROM courts WHERE courts.club_id = clubs.id AND courts.in_service) AS in_service
   FROM clubs ORDER BY slug;
 
--- name: revision_of
-SELECT revision FROM clubs WHERE slug = %(slug)s;
+-- name: state_of
+-- Versions count every change, also one by psql that puts no new revision into force.
+SELECT (SELECT concat(clubs.version, '.', sum(courts.version)) FROM courts WHERE courts.club_id = clubs.id)
+  FROM clubs WHERE slug = %(slug)s;
 
 -- name: insert_club
 INSERT INTO clubs (slug, name, time_zone, currency, config, external_ref)
@@ -31,8 +34,9 @@ VALUES (%(slug)s, %(name)s, %(time_zone)s, %(currency)s, %(config)s, %(external_
 RETURNING id;
 
 -- name: lock_club
--- Taken by whoever changes a club; applying the same club twice at once queues here.
-SELECT id, revision FROM clubs WHERE slug = %(slug)s FOR UPDATE;
+-- Taken by whoever changes a club; applying the same club twice at once queues here. No stronger lock:
+-- a booking's message refers to the club while the booking holds its court, which we lock next.
+SELECT id, revision FROM clubs WHERE slug = %(slug)s FOR NO KEY UPDATE;
 
 -- name: lock_courts
 -- A claim holds its court's key-share lock until it commits, so this waits for claims under way and
