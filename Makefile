@@ -1,0 +1,54 @@
+# Everything here needs only Python 3.11 or newer and PyPI; each target does its own set-up.
+#
+#   make demo          the main job on a real database, in seconds
+#   make test          every test; `make test ARGS="-k pricing"` runs a part of it
+#   make lint          style, types, import directions
+#   make bench         the booking core beside pgbench and psycopg, as ratios (minutes)
+#   make clean         forget the virtual environment and what tools left behind
+
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+ARGS ?=
+# Two workers for two cores; each has its own PostgreSQL.
+WORKERS ?= 2
+
+.PHONY: demo test test-15 lint bench bench-quick clean
+
+demo: $(VENV)/installed
+	$(BIN)/padelops demo --yes
+
+test: $(VENV)/installed-dev
+	$(BIN)/python -m pytest -n $(WORKERS) $(ARGS)
+
+# The same tests of SQL, locks and transactions on the system's PostgreSQL.
+test-15: $(VENV)/installed-dev
+	PADELOPS_TEST_PG_BINDIR=/usr/lib/postgresql/15/bin $(BIN)/python -m pytest -n $(WORKERS) tests/integration $(ARGS)
+
+lint: $(VENV)/installed-dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: $(VENV)/installed-dev
+	$(BIN)/python load_tests/bench_booking.py $(ARGS)
+
+bench-quick: $(VENV)/installed-dev
+	$(BIN)/python load_tests/bench_booking.py --quick $(ARGS)
+
+clean:
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "padelops needs Python 3.11 or newer; say which: make PYTHON=python3.12 ..." >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/installed: $(BIN)/python pyproject.toml constraints.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e .
+	touch $@
+
+$(VENV)/installed-dev: $(BIN)/python pyproject.toml constraints.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	touch $@ $(VENV)/installed
