@@ -10,7 +10,6 @@ from __future__ import annotations
 import getpass
 import os
 from contextlib import suppress
-from dataclasses import dataclass
 from datetime import UTC, date, datetime, time
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Self
@@ -25,12 +24,12 @@ from padelops.booking.counts import Counts
 from padelops.booking.creation import Booking, BookingRequest, Creation
 from padelops.booking.payments import DeskPayment, settle_at_desk
 from padelops.booking.players import Player
-from padelops.errors import InvalidInput, NotFound, NotPermitted, Refused, Unavailable
+from padelops.errors import InvalidInput, NotFound, Refused, Unavailable
 from padelops.model import Door, Origin, PaymentMethod, Slot
 from padelops.settings import Settings
 from padelops.store import clubs as club_rows
 from padelops.store import reservations, schema
-from padelops.store.engine import Database
+from padelops.wiring.databases import open_database, upgrade_schema
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -42,6 +41,7 @@ if TYPE_CHECKING:
     from padelops.booking.pricing import Quote
     from padelops.booking.search import Page, SearchRequest
     from padelops.ops.integrity import ReservationIntegrityValidator
+    from padelops.store.engine import Database
     from padelops.store.reservations import Reservation
 
 
@@ -87,110 +87,6 @@ def open_desk(
         raise
     origin = Origin(actor or settings.actor or login(), door)
     return Desk(settings, database, origin, clock)
-
-
-def open_database(
-    settings: Settings, *, budget_ms: int | None, pool_size: int | None = None
-) -> Database:
-    """A pool on the configured database; the embedded server is started where none is."""
-    if settings.database_url is not None:
-        url = settings.database_url.get_secret_value()
-    else:
-        from padelops.adapters.embedded_postgres import EmbeddedPostgres  # noqa: PLC0415
-
-        url = EmbeddedPostgres(settings.home, bindir=settings.postgres_bindir).ensure_running()
-    return Database(
-        url,
-        budget_ms=budget_ms,
-        connect_timeout_s=settings.connect_timeout_s,
-        pool_size=pool_size or settings.pool_size,
-    )
-
-
-def upgrade_schema(settings: Settings) -> schema.SchemaVersion:
-    """Bring the configured database to the schema that this program needs."""
-    database = open_database(settings, budget_ms=None, pool_size=2)
-    try:
-        return schema.upgrade(database)
-    finally:
-        database.close()
-
-
-@dataclass(frozen=True, slots=True)
-class DatabaseStatus:
-    """Which database is configured, whether it answers, and what its schema is."""
-
-    where: str
-    embedded: bool
-    answers: bool
-    problem: str | None
-    server: str | None
-    schema: schema.SchemaVersion | None
-    data_folder: str | None
-    log_file: str | None
-
-    @property
-    def exit_code(self) -> int:
-        """As checks answer: 0 fine, 2 not usable as it is."""
-        return 0 if self.schema is not None and self.schema.current else 2
-
-    def as_json(self) -> dict[str, Any]:
-        return {
-            "database": self.where,
-            "answers": self.answers,
-            "problem": self.problem,
-            "server": self.server,
-            "schema": None if self.schema is None else self.schema.found,
-            "schema_needed": schema.needed(),
-            "data_folder": self.data_folder,
-            "log_file": self.log_file,
-        }
-
-
-def database_status(settings: Settings) -> DatabaseStatus:
-    """Look at the configured database; an embedded server that is stopped is not started."""
-    where = "PADELOPS_DATABASE_URL"
-    data: str | None = None
-    log: str | None = None
-    embedded = settings.database_url is None
-    if embedded:
-        from padelops.adapters.embedded_postgres import EmbeddedPostgres  # noqa: PLC0415
-
-        found = EmbeddedPostgres(settings.home, bindir=settings.postgres_bindir).status()
-        where, data, log = "embedded", str(found.data_folder), str(found.log_file)
-        if not found.running:
-            problem = "It is not running; any command starts it."
-            return DatabaseStatus(where, embedded, False, problem, None, None, data, log)
-    database = open_database(settings, budget_ms=settings.level1_budget_ms, pool_size=1)
-    try:
-        with database.reading() as tx:
-            server, version = schema.server_version(tx), schema.version(tx)
-    except (Unavailable, NotPermitted) as exc:
-        return DatabaseStatus(where, embedded, False, str(exc), None, None, data, log)
-    finally:
-        database.close()
-    doubt = None if version.current else "The schema is not what this padelops needs."
-    return DatabaseStatus(where, embedded, True, doubt, server, version, data, log)
-
-
-def stop_embedded(settings: Settings) -> bool:
-    """
-    Stop the embedded server; whether it was running.
-
-    Raises:
-        Refused: the database is not the embedded one.
-    """
-    if settings.database_url is not None:
-        raise Refused(
-            "The database is not the embedded one, so padelops does not stop it.",
-            fix="Unset PADELOPS_DATABASE_URL, or stop that server yourself.",
-        )
-    from padelops.adapters.embedded_postgres import EmbeddedPostgres  # noqa: PLC0415
-
-    server = EmbeddedPostgres(settings.home, bindir=settings.postgres_bindir)
-    running = server.status().running
-    server.stop()
-    return running
 
 
 def login() -> str:
