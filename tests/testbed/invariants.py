@@ -32,7 +32,7 @@ QUESTIONS = {
          WHERE captured <> coalesce(taken, 0) OR refunded <> coalesce(given, 0)
             OR NOT 0 <= refunded OR refunded > captured OR refund_due > captured""",
     "audit_complete": """
-        SELECT claims.id, version, array_agg(entry.version ORDER BY entry.version)
+        SELECT claims.id, claims.version, array_agg(entry.version ORDER BY entry.version)
           FROM claims LEFT JOIN audit_entries entry
             ON entry.subject_kind = claims.kind AND entry.subject_id = claims.id
          GROUP BY claims.id, claims.version

@@ -191,7 +191,8 @@ class ClubFile(Terms):
 def digest_of(document: dict[str, Any]) -> str:
     """SHA-256, in hex, of a JSON document's one canonical spelling."""
     text = json.dumps(document, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-    return hashlib.sha256(text.encode()).hexdigest()
+    # Half a character pair is refused where it matters; here it only must not crash.
+    return hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest()
 
 
 def read_club_files(path: Path) -> list[ClubFile]:

@@ -10,6 +10,8 @@ from padelops.booking.club_time import shown
 from padelops.errors import InvalidInput
 
 _EMAIL = re.compile(r"[^@\s]{1,64}@[^@\s]{1,189}\.[^@\s.]{1,63}")
+LONGEST_EMAIL = 254
+"""Source: RFC 5321, section 4.5.3.1.3, less its angle brackets."""
 MOST_PLAYERS = 100
 
 _PHONE = re.compile(r"\+?[0-9][0-9 ().-]{2,38}")
@@ -30,8 +32,10 @@ class Player:
 
     def __post_init__(self) -> None:
         checked_text("player", self.name, longest=200)
-        if self.email is not None and not _EMAIL.fullmatch(self.email):
-            raise InvalidInput(f"{shown(self.email)} is no e-mail address.")
+        if self.email is not None:
+            checked_text("e-mail address", self.email, longest=LONGEST_EMAIL)
+            if not _EMAIL.fullmatch(self.email):
+                raise InvalidInput(f"{shown(self.email)} is no e-mail address.")
         if self.phone is not None and not _PHONE.fullmatch(self.phone):
             raise InvalidInput(f"{shown(self.phone)} is no phone number.")
         if self.count is not None and not 1 <= self.count <= MOST_PLAYERS:
