@@ -157,6 +157,7 @@ class Breaker:
         Raises:
             InvalidInput: no actor or no reason.
             Unavailable: the memory is away, so nobody would hear of it; nothing was changed.
+            NotPermitted: the memory does not let this process change it.
             OutcomeUnknown: the memory went away in the middle.
         """
         return self._operate(
@@ -204,11 +205,14 @@ class Breaker:
             probes_under_way=len(record.leases),
             probes_succeeded=record.successes,
             probes_needed=self._limits.probes,
-            degraded=away is not None,
-            memory_error="" if away is None else str(away) or type(away).__name__,
+            away=away,
             hook_failures=replica.hook_failures,
             fallback=self.spec.fallback,
         )
+
+    def farewell(self) -> None:
+        """To be called by a process that ends: what went wrong in it counts for the others."""
+        self._replica.farewell()
 
     def _operate(self, move: Callable[..., BreakerRecord], *, actor: str, reason: str) -> Snapshot:
         for what, said in (("actor", actor), ("reason", reason)):

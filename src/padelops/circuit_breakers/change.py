@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -77,8 +77,7 @@ class Snapshot:
         probes_under_way: leases held.
         probes_succeeded: probes that went well since it began trying again.
         probes_needed: how many must.
-        degraded: whether the memory is away and all this is one process's own view.
-        memory_error: why it is away; empty if it is not.
+        away: why the memory is away, so that all this is one process's own view; None if it is not.
         hook_failures: how many hooks failed in this process.
         fallback: what happens instead while calls do not pass.
     """
@@ -97,7 +96,41 @@ class Snapshot:
     probes_under_way: int
     probes_succeeded: int
     probes_needed: int
-    degraded: bool
-    memory_error: str
+    away: Exception | None
     hook_failures: int
     fallback: Fallback
+
+    @property
+    def degraded(self) -> bool:
+        """Whether the memory is away."""
+        return self.away is not None
+
+    @property
+    def memory_error(self) -> str:
+        """Why it is away; empty if it is not."""
+        return "" if self.away is None else str(self.away) or type(self.away).__name__
+
+    def as_json(self) -> dict[str, Any]:
+        changed = self.generation > 0
+        return {
+            "breaker": self.name,
+            "path": self.path,
+            "level": int(self.level),
+            "state": self.state.value,
+            "since": self.since.isoformat() if changed else None,
+            "actor": self.actor if changed else None,
+            "reason": self.reason if changed else None,
+            "retry_after_s": round(self.retry_after_s, 1),
+            "window_s": self.window_s,
+            "calls": self.tally.calls,
+            "failures": self.tally.failures,
+            "slow": self.tally.slow,
+            "failure_rate": round(self.tally.failure_rate, 4),
+            "slow_rate": round(self.tally.slow_rate, 4),
+            "probes_under_way": self.probes_under_way,
+            "probes_succeeded": self.probes_succeeded,
+            "probes_needed": self.probes_needed,
+            "degraded": self.degraded,
+            "memory_error": self.memory_error or None,
+            "fallback": self.fallback.value,
+        }

@@ -120,3 +120,8 @@ class Breakers:
     def all(self) -> tuple[Breaker, ...]:
         """Every breaker, in the order of the critical paths."""
         return tuple(self._breakers.values())
+
+    def farewell(self) -> None:
+        """To be called by a process that ends: what went wrong in it counts for the others."""
+        for breaker in self._breakers.values():
+            breaker.farewell()

@@ -20,7 +20,7 @@ from padelops.circuit_breakers.change import Hook, StateChange
 from padelops.circuit_breakers.memory import BreakerMemory, Report
 from padelops.circuit_breakers.record import BreakerRecord, State, retry_after_s
 from padelops.circuit_breakers.window import SlidingWindow, Tally
-from padelops.errors import OutcomeUnknown, PadelopsError, Unavailable
+from padelops.errors import OutcomeUnknown, PadelopsError, Refused, Unavailable
 
 if TYPE_CHECKING:
     from padelops.circuit_breakers.limits import BreakerSpec
@@ -137,6 +137,16 @@ class Replica:
         if stands.generation == shared.record.generation:
             self.era.heard(shared.others)
 
+    def farewell(self) -> None:
+        """
+        Leave what went wrong behind for the others. A process that lives for one call has asked the
+        memory before that call, and would take its failure with it.
+        """
+        with self.changing:
+            tally = self.era.window.tally(self._monotonic())
+            if tally.failures or tally.slow:
+                self.synchronise()
+
     def move(self, decide: Decide, *, alone: bool = True) -> BreakerRecord | None:
         """
         Make a move by compare-and-swap, deciding anew on whatever stands until it wins.
@@ -169,10 +179,13 @@ class Replica:
 
         Raises:
             Unavailable: the memory is away; nothing was changed.
+            NotPermitted: the memory lets nobody like us change anything.
             OutcomeUnknown: it went away in the middle.
         """
         with self.changing:
             self.synchronise()
+            if isinstance(self.away, Refused):
+                raise self.away
             if self.away is not None:
                 raise Unavailable(
                     "The memory of the circuit breakers is away. Nothing was changed.",
@@ -220,6 +233,8 @@ class Replica:
                     stands = self._memory.swap(after, expected="")
             except AWAY as exc:
                 self._go_alone(exc)
+                if not alone and isinstance(exc, Refused):
+                    raise
                 if not alone:
                     raise OutcomeUnknown(
                         f"Breaker {after.name} may or may not be {after.state} now.",

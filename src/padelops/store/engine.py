@@ -14,7 +14,7 @@ nobody knows (`OutcomeUnknown`), and only the idempotency key can tell.
 from __future__ import annotations
 
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 import psycopg
 import sqlalchemy
@@ -79,6 +79,9 @@ class Tx(psycopg.Connection[TupleRow]):
             self.unreplicated = True
 
 
+AnyTx = TypeVar("AnyTx", bound=Tx)
+
+
 class Database:
     """
     A pool of connections to one PostgreSQL (or one cluster, by a multi-host address).
@@ -114,6 +117,12 @@ class Database:
         """For statements that SQLAlchemy Core builds (search)."""
         return self._engine.dialect
 
+    @property
+    def connected(self) -> bool:
+        """Whether a connection lies ready, so that nobody has to wait for a new one."""
+        pool = self._engine.pool
+        return isinstance(pool, sqlalchemy.QueuePool) and pool.checkedin() > 0
+
     def connect(self) -> Tx:
         """
         A new connection of its own, outside the pool: for probes and long streams.
@@ -122,8 +131,12 @@ class Database:
             DatabaseUnavailable: no server answers at that address.
             NotPermitted: the server refuses the role or password.
         """
+        return self.connect_as(Tx)
+
+    def connect_as(self, kind: type[AnyTx]) -> AnyTx:
+        """As `connect`, for a caller with a kind of connection of its own."""
         with explained():
-            tx = Tx.connect(
+            tx = kind.connect(
                 self._url,
                 autocommit=True,
                 connect_timeout=self._connect_timeout_s,

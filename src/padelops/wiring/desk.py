@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from padelops.ops.integrity import ReservationIntegrityValidator
     from padelops.store.engine import Database
     from padelops.store.reservations import Reservation
+    from padelops.wiring.breakers import SharedBreakers
 
 
 class GatewayMissing(Refused):
@@ -122,7 +123,7 @@ class Desk:
         # Counts are worth less than the error that is on its way, or the answer given.
         with suppress(Unavailable):
             self.counts.flush(self.database, now=self.now())
-        for name in ("cache", "bulk"):
+        for name in ("breakers", "cache", "bulk"):
             if name in self.__dict__:
                 getattr(self, name).close()
         self.database.close()
@@ -130,7 +131,7 @@ class Desk:
     def acting_as(self, origin: Origin) -> Desk:
         """The same desk for another actor: one per request of a server."""
         twin = object.__new__(Desk)
-        _ = self.cache  # shared, so it must exist before the copy
+        _ = self.cache, self.breakers  # shared, so they must exist before the copy
         twin.__dict__.update(self.__dict__, origin=origin)
         return twin
 
@@ -143,6 +144,13 @@ class Desk:
         from padelops.adapters.database_cache import DatabaseCache  # noqa: PLC0415
 
         return DatabaseCache(self.database)
+
+    @cached_property
+    def breakers(self) -> SharedBreakers:
+        """The circuit breakers; nothing is connected before one is used."""
+        from padelops.wiring.breakers import SharedBreakers  # noqa: PLC0415 - 10 ms
+
+        return SharedBreakers(self.database, self.origin.door)
 
     @cached_property
     def bulk(self) -> Database:

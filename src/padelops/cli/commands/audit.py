@@ -22,7 +22,7 @@ def history(
     ctx: typer.Context,
     subject_id: Annotated[int, typer.Argument(help="The reservation's number.")],
     subject: Annotated[
-        str, typer.Option(help="What the number is of: reservation, block, club or court.")
+        str, typer.Option(help="What the number is of: reservation, block, club, court, breaker.")
     ] = "reservation",
 ) -> None:
     """Tell the story of one reservation: who changed what, when, through which door."""

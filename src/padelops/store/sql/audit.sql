@@ -124,6 +124,7 @@ WITH things AS (
     SELECT kind AS subject_kind, id, version FROM claims
     UNION ALL SELECT 'club', id, version FROM clubs
     UNION ALL SELECT 'court', id, version FROM courts
+    UNION ALL SELECT 'breaker', id, version FROM breakers
 ), recorded AS (
     SELECT subject_kind, subject_id, count(*) AS entries, count(DISTINCT version) AS versions,
            min(version) AS first, max(version) AS last
@@ -149,7 +150,8 @@ SELECT wanted.relation || '.' || wanted.name AS guard
                ('audit_entries', 'audit_entries_fingerprint'),
                ('audit_seals', 'audit_seals_append_only'), ('audit_seals', 'audit_seals_no_truncate'),
                ('claims', 'claims_recorded'), ('claims', 'claims_keep_their_history'), ('claims', 'claims_no_delete'),
-               ('clubs', 'clubs_recorded'), ('courts', 'courts_recorded')
+               ('clubs', 'clubs_recorded'), ('courts', 'courts_recorded'),
+               ('breakers', 'breakers_recorded'), ('breakers', 'breakers_followed'), ('breakers', 'breakers_no_delete')
        ) AS wanted (relation, name)
   LEFT JOIN pg_trigger AS found
     ON found.tgrelid = to_regclass(wanted.relation) AND found.tgname = wanted.name AND found.tgenabled IN ('O', 'A')
