@@ -13,21 +13,23 @@ Source: CRITICAL_PATHS.md, path 4; DESIGN.md section 4.4.
 from __future__ import annotations
 
 import json
+from bisect import bisect_left, bisect_right
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
-from decimal import Decimal
-from typing import TYPE_CHECKING, Any
+from datetime import date, datetime, timedelta
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from padelops.booking.cache import Cache, cached
 from padelops.booking.club_time import local
 from padelops.booking.opening_hours import Interval, covers, open_intervals
 from padelops.booking.pricing import UNCOMPUTABLE, fallback_quote, total_of
-from padelops.errors import DatabaseUnavailable, RuleBroken
+from padelops.errors import CourtBusy, DatabaseUnavailable, Refused, RuleBroken
 from padelops.model import Slot
 from padelops.store import claims
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
+    from decimal import Decimal
 
     from padelops.booking.clubs import Catalogue, Club, Court
     from padelops.booking.counts import Counts
@@ -38,6 +40,11 @@ NEARBY = timedelta(hours=3)
 """How far from the wish an alternative may lie."""
 
 MOST_ALTERNATIVES = 6
+
+MOST_READS = 3
+"""How often a day is read anew when its club keeps changing under it."""
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +62,26 @@ class CourtDay:
     court: str
     in_service: bool
     starts: tuple[FreeStart, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Offers:
+    """
+    A day of a club before anybody has booked: everything but what is taken.
+
+    Attributes:
+        open: the stretches that open on the day.
+        starts: when a booking may start, in order.
+        priced: by court in service, what it costs at each of these starts.
+    """
+
+    open: tuple[Interval, ...]
+    starts: tuple[datetime, ...]
+    priced: Mapping[int, tuple[FreeStart, ...]]
+
+
+class TermsMoved(Exception):
+    """The club has changed since this process read it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,31 +167,57 @@ class AvailabilityDesk:
             NotFound: no such club or court. RuleBroken: the club does not book that many minutes.
             DatabaseUnavailable: it is away and this process has not seen the club before.
         """
+        club = self.catalogue.club(slug)
+        for _ in range(MOST_READS):
+            try:
+                return self._of_day(club, day, now, minutes, court, use_cache=use_cache)
+            except TermsMoved:
+                club = self.catalogue.read(slug)
+            except Refused:
+                # What this process knows of the club may be old: refuse only on what is in force.
+                latest = self._latest(club)
+                if latest is club:
+                    raise
+                club = latest
+        raise CourtBusy("The club's terms keep changing.")
+
+    def _latest(self, club: Club) -> Club:
         try:
-            club = self.catalogue.current(slug)
+            return self.catalogue.current(club.slug)
         except DatabaseUnavailable:
-            club = self.catalogue.club(slug)
+            return club
+
+    def _of_day(
+        self,
+        club: Club,
+        day: date,
+        now: datetime,
+        minutes: int | None,
+        court: str | None,
+        *,
+        use_cache: bool,
+    ) -> Availability:
         minutes = _bookable_minutes(club, minutes)
         courts = list(club.courts.values()) if court is None else [club.court(court)]
-        stretches = open_intervals(club.hours, club.zone, day)
+        offers = offers_of(club, day, minutes)
         try:
-            starts, from_cache = self._starts(
-                club, courts, stretches, day, minutes, now, use_cache=use_cache
+            free, from_cache = self._free(
+                club, courts, offers, day, minutes, now, use_cache=use_cache
             )
         except DatabaseUnavailable:
             self.counts.add("availability.uncertain")
-            starts, from_cache, certain = {}, False, False
+            free, from_cache, certain = {}, False, False
         else:
             certain = True
         return Availability(
             club=club.slug,
-            zone=str(club.zone),
+            zone=club.zone.key,
             day=day,
             minutes=minutes,
             currency=club.currency,
-            open=tuple(stretches),
+            open=offers.open,
             courts=tuple(
-                CourtDay(one.name, one.in_service, tuple(_from(starts.get(one.id, ()), now)))
+                CourtDay(one.name, one.in_service, tuple(_from(free.get(one.id, ()), now)))
                 for one in courts
             ),
             certain=certain,
@@ -178,7 +231,9 @@ class AvailabilityDesk:
         window = (slot.starts_at - NEARBY, slot.ends_at + NEARBY)
         courts = [one for one in club.courts.values() if one.in_service]
         with self.database.reading() as tx:
-            taken = claims.of_courts(tx, [one.id for one in courts], *_reach(club, window))
+            _, taken = claims.of_courts(
+                tx, club.id, [one.id for one in courts], *_reach(club, window)
+            )
         step = timedelta(minutes=club.rules.slot_step_minutes)
         steps = NEARBY // step
         wishes = [
@@ -186,10 +241,12 @@ class AvailabilityDesk:
             for start in (slot.starts_at + step * n for n in range(-steps, steps + 1))
             if start >= now and covers(club.hours, club.zone, Slot.starting(start, slot.minutes))
         ]
+        starts, busy = [wish.starts_at for wish in wishes], _busy(taken, now)
+        needs = timedelta(minutes=slot.minutes + club.rules.buffer_minutes)
         free = [
             (wish, one)
             for one in courts
-            for wish in _free(wishes, _busy(taken, one.id, now), club.rules.buffer_minutes)
+            for wish in _untaken(wishes, starts, busy.get(one.id, ()), needs)
         ]
         free.sort(
             key=lambda found: (
@@ -206,49 +263,72 @@ class AvailabilityDesk:
             for wish, one in free[:MOST_ALTERNATIVES]
         ]
 
-    def _starts(
+    def _free(
         self,
         club: Club,
         courts: Sequence[Court],
-        stretches: list[Interval],
+        offers: Offers,
         day: date,
         minutes: int,
         now: datetime,
         *,
         use_cache: bool,
-    ) -> tuple[dict[int, list[FreeStart]], bool]:
-        if not stretches:
+    ) -> tuple[Mapping[int, Sequence[FreeStart]], bool]:
+        if not offers.starts:
             return {}, False
         ids = [court.id for court in courts]
-        window = _reach(club, (stretches[0][0], stretches[-1][1] + timedelta(minutes=minutes)))
+        needs = timedelta(minutes=minutes + club.rules.buffer_minutes)
+        window = offers.starts[0], offers.starts[-1] + needs
 
-        def compute() -> str:
+        def read() -> list[LiveClaim]:
             with self.database.reading() as tx:
-                taken = claims.of_courts(tx, ids, *window)
-            return _packed(_free_starts(club, courts, stretches, minutes, taken, now), taken, now)
+                state, taken = claims.of_courts(tx, club.id, ids, *window)
+            if state != club.state:
+                raise TermsMoved
+            return taken
+
+        def free_of(taken: list[LiveClaim]) -> dict[int, list[FreeStart]]:
+            busy = _busy(taken, now)
+            return {
+                court_id: _untaken(
+                    offers.priced[court_id], offers.starts, busy.get(court_id, ()), needs
+                )
+                for court_id in ids
+                if court_id in offers.priced
+            }
+
+        def compute() -> tuple[dict[int, list[FreeStart]], str]:
+            taken = read()
+            free = free_of(taken)
+            return free, _packed(free, taken, now)
 
         if not use_cache:
-            return _unpacked(json.loads(compute())), False
+            return free_of(read()), False
         with self.database.reading() as tx:
-            stamp = claims.stamp_of_courts(tx, ids, *window)
+            state, stamp = claims.stamp_of_courts(tx, club.id, ids, *window)
+        if state != club.state:
+            raise TermsMoved
         which = courts[0].name if len(courts) == 1 else "*"
         key = f"reservation_availability:{club.slug}:{which}:{day}:{minutes}"
-        value, hit = cached(self.cache, self.counts, key, stamp, compute)
-        packed = json.loads(value)
-        if hit and packed["until"] is not None and packed["until"] <= now.timestamp():
-            # A hold in it has run out since, which changes no row: that court is free again.
-            packed, hit = json.loads(compute()), False
-        return _unpacked(packed), hit
+        return cached(
+            self.cache,
+            self.counts,
+            key,
+            stamp,
+            read=lambda text: _unpacked(text, offers, now),
+            compute=compute,
+        )
 
 
-def _free_starts(
-    club: Club,
-    courts: Sequence[Court],
-    stretches: Iterable[Interval],
-    minutes: int,
-    taken: list[LiveClaim],
-    now: datetime,
-) -> dict[int, list[FreeStart]]:
+@lru_cache(maxsize=256)
+def offers_of(club: Club, day: date, minutes: int) -> Offers:
+    """
+    The starts and prices of a day, worked out once for a club as it is.
+
+    A day's claims change all the time, its hours and prices hardly ever; and they are most of the
+    work.
+    """
+    stretches = open_intervals(club.hours, club.zone, day)
     step = timedelta(minutes=club.rules.slot_step_minutes)
     wishes = []
     for opens, closes in stretches:
@@ -258,34 +338,44 @@ def _free_starts(
             if wish.ends_at <= closes or covers(club.hours, club.zone, wish):
                 wishes.append(wish)
             start += step
-    return {
-        court.id: [
-            FreeStart(wish.starts_at, _total(club, court, wish))
-            for wish in _free(wishes, _busy(taken, court.id, now), club.rules.buffer_minutes)
-        ]
-        for court in courts
-        if court.in_service
-    }
+    return Offers(
+        open=tuple(stretches),
+        starts=tuple(wish.starts_at for wish in wishes),
+        priced={
+            court.id: tuple(FreeStart(wish.starts_at, _total(club, court, wish)) for wish in wishes)
+            for court in club.courts.values()
+            if court.in_service
+        },
+    )
 
 
-def _busy(taken: Iterable[LiveClaim], court_id: int, now: datetime) -> list[Interval]:
-    """When a court is kept: by claims in order of start, without holds that have run out."""
-    return [
-        (claim.starts_at, claim.free_at)
-        for claim in taken
-        if claim.court_id == court_id and (claim.expires_at is None or claim.expires_at > now)
-    ]
+def _busy(taken: Iterable[LiveClaim], now: datetime) -> dict[int, list[Interval]]:
+    """When each court is kept: by claims in order of start, without holds that have run out."""
+    busy: dict[int, list[Interval]] = {}
+    for claim in taken:
+        if claim.keeps(now):
+            busy.setdefault(claim.court_id, []).append((claim.starts_at, claim.free_at))
+    return busy
 
 
-def _free(wishes: Iterable[Slot], busy: list[Interval], buffer_minutes: int) -> Iterable[Slot]:
-    """The wishes, in order of start, that overlap nothing; claims are in order and disjoint."""
-    buffer = timedelta(minutes=buffer_minutes)
+def _untaken(
+    wishes: Sequence[T], starts: Sequence[datetime], busy: Iterable[Interval], needs: timedelta
+) -> list[T]:
+    """
+    The wishes that overlap nothing; a claim stands in the way of those in `(start - needs, end)`.
+
+    Args:
+        starts: when each wish starts, in order.
+        busy: in order of start.
+        needs: the court time a wish takes, with its buffer.
+    """
+    free: list[T] = []
     at = 0
-    for wish in wishes:
-        while at < len(busy) and busy[at][1] <= wish.starts_at:
-            at += 1
-        if at == len(busy) or wish.ends_at + buffer <= busy[at][0]:
-            yield wish
+    for kept_from, kept_until in busy:
+        free += wishes[at : bisect_right(starts, kept_from - needs, at)]
+        at = bisect_left(starts, kept_until, at)
+    free += wishes[at:]
+    return free
 
 
 def _total(club: Club, court: Court, slot: Slot) -> Decimal:
@@ -322,32 +412,40 @@ def _bookable_minutes(club: Club, minutes: int | None) -> int:
     return minutes
 
 
-def _packed(starts: dict[int, list[FreeStart]], taken: Iterable[LiveClaim], now: datetime) -> str:
-    """What is cached: minutes since the epoch and totals by court, and until when it is true."""
+def _packed(
+    free: Mapping[int, Iterable[FreeStart]], taken: Iterable[LiveClaim], now: datetime
+) -> str:
+    """What is cached: minutes since the epoch by court, and until when that is true."""
     expiries = [
         claim.expires_at.timestamp()
         for claim in taken
-        if claim.expires_at is not None and claim.expires_at > now
+        if claim.expires_at is not None and claim.keeps(now)
     ]
     return json.dumps(
         {
             "until": min(expiries, default=None),
             "courts": {
-                court_id: [
-                    [int(free.starts_at.timestamp()) // 60, str(free.total)] for free in found
-                ]
-                for court_id, found in starts.items()
+                court_id: [int(start.starts_at.timestamp()) // 60 for start in found]
+                for court_id, found in free.items()
             },
         },
         separators=(",", ":"),
     )
 
 
-def _unpacked(packed: dict[str, Any]) -> dict[int, list[FreeStart]]:
-    return {
-        int(court_id): [
-            FreeStart(datetime.fromtimestamp(minute * 60, UTC), Decimal(total))
-            for minute, total in found
-        ]
-        for court_id, found in packed["courts"].items()
-    }
+def _unpacked(text: str, offers: Offers, now: datetime) -> dict[int, list[FreeStart]] | None:
+    """
+    What was cached, or None when it is true no more.
+
+    A hold that has run out since changes no row, and its court is free again. Prices are not
+    cached: the stamp says that the offers are still those of then.
+    """
+    packed = json.loads(text)
+    if packed["until"] is not None and packed["until"] <= now.timestamp():
+        return None
+    minutes = [int(start.timestamp()) // 60 for start in offers.starts]
+    free = {}
+    for court_id, found in packed["courts"].items():
+        priced = dict(zip(minutes, offers.priced[int(court_id)], strict=True))
+        free[int(court_id)] = [priced[minute] for minute in found]
+    return free

@@ -10,7 +10,8 @@ and a cache that was away comes back harmless. What it saves is the computing an
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, TypeVar
+from zlib import crc32
 
 from padelops.errors import CacheUnavailable
 
@@ -18,6 +19,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from padelops.booking.counts import Counts
+
+T = TypeVar("T")
+
+CHECKSUM = 8
+"""Hexadecimal digits of the CRC-32 before each kept text."""
 
 TTL_S = 15 * 60
 """Seconds after which an unused value makes room; truth never depends on it."""
@@ -48,26 +54,49 @@ class Cache(Protocol):
 
 
 def cached(
-    cache: Cache, counts: Counts, key: str, stamp: str, compute: Callable[[], str]
-) -> tuple[str, bool]:
+    cache: Cache,
+    counts: Counts,
+    key: str,
+    stamp: str,
+    *,
+    read: Callable[[str], T | None],
+    compute: Callable[[], tuple[T, str]],
+) -> tuple[T, bool]:
     """
     The value under a true stamp, computed if need be, and whether it was a hit.
 
     The stamp must be read before `compute` reads: then a change in between makes the kept value
-    useless, never wrong. A cache that is away only costs time.
+    useless, never wrong. A cache that is away only costs time, and so does one that holds garbage.
+
+    Args:
+        read: the value that a kept text stands for; None where it cannot be used (any more).
+        compute: the value, and the text to keep for it.
     """
     try:
         kept = cache.get(key)
     except CacheUnavailable:
         counts.add("cache.error")
-        return compute(), False
+        return compute()[0], False
     if kept is not None and kept[0] == stamp:
-        counts.add("cache.hit")
-        return kept[1], True
+        text = _unsealed(kept[1])
+        value = None if text is None else read(text)
+        if value is not None:
+            counts.add("cache.hit")
+            return value, True
     counts.add("cache.miss")
-    value = compute()
+    value, text = compute()
     try:
-        cache.put(key, stamp, value, ttl_s=TTL_S)
+        cache.put(key, stamp, _sealed(text), ttl_s=TTL_S)
     except CacheUnavailable:
         counts.add("cache.error")
     return value, False
+
+
+def _sealed(text: str) -> str:
+    """The text behind its checksum, so that a damaged one is not read."""
+    return f"{crc32(text.encode()):08x}{text}"
+
+
+def _unsealed(kept: str) -> str | None:
+    text = kept[CHECKSUM:]
+    return text if text.isascii() and kept == _sealed(text) else None

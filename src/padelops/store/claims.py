@@ -8,7 +8,7 @@ id order. A booking takes one court's key-share lock and one place in the constr
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from psycopg.rows import class_row
 from psycopg.types.json import Jsonb
@@ -66,14 +66,22 @@ class Claimed:
     version: int
 
 
-@dataclass(frozen=True, slots=True)
-class LiveClaim:
-    """A claim that keeps a court, until `expires_at` if it is a hold that can run out."""
+class LiveClaim(NamedTuple):
+    """
+    A claim that keeps a court, until `expires_at` if it is a hold that can run out.
+
+    `overdue` says that by the database's clock it has.
+    """
 
     court_id: int
     starts_at: datetime
     free_at: datetime
     expires_at: datetime | None
+    overdue: bool
+
+    def keeps(self, now: datetime) -> bool:
+        """Whether the court is kept: as for a booking, both clocks must agree that a hold ended."""
+        return self.expires_at is None or not self.overdue or self.expires_at > now
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,25 +165,37 @@ def court_state(tx: Tx, court_id: int) -> tuple[int, bool] | None:
 
 
 def of_courts(
-    tx: Tx, court_ids: Sequence[int], window_start: datetime, window_end: datetime
-) -> list[LiveClaim]:
-    """The live claims that touch a window, by court and start."""
+    tx: Tx, club_id: int, court_ids: Sequence[int], window_start: datetime, window_end: datetime
+) -> tuple[str | None, list[LiveClaim]]:
+    """The club's state, and the live claims that touch a window, by court and start."""
     rows = tx.execute(
         _OF_COURTS,
-        {"court_ids": list(court_ids), "window_start": window_start, "window_end": window_end},
+        {
+            "club_id": club_id,
+            "court_ids": list(court_ids),
+            "window_start": window_start,
+            "window_end": window_end,
+        },
     ).fetchall()
-    return [LiveClaim(*row) for row in rows]
+    if not rows:
+        return None, []
+    return rows[0][0], [LiveClaim._make(row[1:]) for row in rows if row[1] is not None]
 
 
 def stamp_of_courts(
-    tx: Tx, court_ids: Sequence[int], window_start: datetime, window_end: datetime
-) -> str:
-    """A text that differs after any change to these courts' terms or claims in the window."""
+    tx: Tx, club_id: int, court_ids: Sequence[int], window_start: datetime, window_end: datetime
+) -> tuple[str | None, str]:
+    """The club's state, and a text that differs after any change to it or the window's claims."""
     row = tx.execute(
         _STAMP_OF_COURTS,
-        {"court_ids": list(court_ids), "window_start": window_start, "window_end": window_end},
+        {
+            "club_id": club_id,
+            "court_ids": list(court_ids),
+            "window_start": window_start,
+            "window_end": window_end,
+        },
     ).fetchone()
-    return "-" if row is None else f"{row[0]}.{row[1]}"
+    return (None, "-") if row is None else (row[0], f"{row[0]}.{row[1]}.{row[2]}")
 
 
 def end_reservation(

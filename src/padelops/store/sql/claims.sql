@@ -71,12 +71,19 @@ SELECT revision, in_service FROM courts WHERE id = %(court_id)s;
 -- name: of_courts
 -- The live claims that touch a window, oldest first. A claim lasts 24 hours at the most and its buffer
 -- 4, so the index is read from 28 hours before the window instead of from the beginning of time.
--- `expires_at` is set for holds that the next booking would retire.
-SELECT court_id, starts_at, free_at,
+-- `expires_at` is set for holds that the next booking would retire. The club's state comes along, also
+-- where nothing is claimed: it says whether the hours and prices that the caller knows are in force.
+WITH club AS MATERIALIZED (
+    SELECT (SELECT concat(clubs.version, '.', sum(courts.version)) FROM courts WHERE courts.club_id = clubs.id) AS state
+      FROM clubs WHERE id = %(club_id)s
+)
+SELECT club.state, court_id, starts_at, free_at,
        CASE WHEN status = 'pending' AND payment_status NOT IN ('payment_unknown', 'queued', 'authorized')
-            THEN hold_until END AS expires_at
-  FROM claims
- WHERE court_id = ANY (%(court_ids)s)
+            THEN hold_until END AS expires_at,
+       coalesce(hold_until <= clock_timestamp(), false) AS overdue
+  FROM club
+  LEFT JOIN claims
+    ON court_id = ANY (%(court_ids)s)
    AND starts_at > %(window_start)s - interval '28 hours' AND starts_at < %(window_end)s
    AND free_at > %(window_start)s
    AND status IN ('pending', 'confirmed')
@@ -85,8 +92,11 @@ SELECT court_id, starts_at, free_at,
 -- name: stamp_of_courts
 -- A number that every change to these courts' claims in the window makes larger: claims are never
 -- deleted or moved, and each change adds one to a version. Equal stamps mean an equal answer.
-SELECT coalesce(sum(version), 0)::bigint AS stamp,
-       (SELECT sum(revision) FROM courts WHERE id = ANY (%(court_ids)s))::bigint AS revision
+-- The courts' moments of creation tell databases apart that share a cache.
+SELECT (SELECT concat(clubs.version, '.', (SELECT sum(courts.version) FROM courts WHERE courts.club_id = clubs.id))
+          FROM clubs WHERE id = %(club_id)s) AS state,
+       coalesce(sum(version), 0)::bigint AS versions,
+       (SELECT sum(extract(epoch FROM created_at)) FROM courts WHERE id = ANY (%(court_ids)s)) AS made
   FROM claims
  WHERE court_id = ANY (%(court_ids)s)
    AND starts_at > %(window_start)s - interval '28 hours' AND starts_at < %(window_end)s;
