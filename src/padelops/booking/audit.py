@@ -211,7 +211,8 @@ def _incomplete(tx: Tx) -> Iterator[Finding]:
 
 def _unanchored(checks: list[SealCheck], anchor: str | None) -> Iterator[Finding]:
     if anchor is not None and not any(
-        hmac.compare_digest(check.digest.encode(), anchor.lower().encode()) for check in checks
+        hmac.compare_digest(check.digest.encode(), anchor.lower().encode(errors="replace"))
+        for check in checks
     ):
         yield Finding(
             "chain", "the digest noted earlier is not in it: seals were cut off or rewritten"

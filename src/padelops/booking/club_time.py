@@ -79,9 +79,18 @@ def parse_date(text: str) -> date:
         day = date.fromisoformat(text)
     except ValueError as exc:
         raise InvalidInput(f"There is no such day: {text}.", fix=wanted) from exc
+    return checked_day(day)
+
+
+def checked_day(day: date) -> date:
+    """
+    A day that padelops deals with.
+
+    Raises:
+        InvalidInput: a year outside 2000-2099.
+    """
     if not EARLIEST.year <= day.year < LATEST.year:
         raise InvalidInput("The date must lie between the years 2000 and 2099.")
-
     return day
 
 

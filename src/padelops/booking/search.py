@@ -19,7 +19,7 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING, Any
 
-from padelops.booking.club_time import day_bounds, shown
+from padelops.booking.club_time import checked_day, day_bounds, shown
 from padelops.booking.players import checked_text
 from padelops.errors import CursorMismatch, InvalidInput
 from padelops.model import ReservationStatus
@@ -113,6 +113,9 @@ def _criteria(catalogue: Catalogue, request: SearchRequest) -> Criteria:
             checked_text(what, text, longest=254)
     if request.court is not None and request.club is None:
         raise InvalidInput("A court is searched within its club.", fix="Add --club SLUG.")
+    for day in (request.since, request.until):
+        if day is not None:
+            checked_day(day)
     if request.since and request.until and request.since > request.until:
         raise InvalidInput("The first day comes after the last.")
 

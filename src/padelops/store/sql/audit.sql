@@ -91,11 +91,13 @@ SELECT seals.id,
        ) AS chained,
        seals.id = coalesce(lag(seals.id) OVER chain, 0) + 1
            AND seals.from_tx = coalesce(lag(seals.below_tx) OVER chain, '0'::xid8) AS follows,
-       today.leaves IS NOT DISTINCT FROM seals.leaves AND today.entry_ids IS NOT DISTINCT FROM seals.entry_ids AS intact
+       today.leaves IS NOT DISTINCT FROM seals.leaves AND today.stored IS NOT DISTINCT FROM seals.leaves
+           AND today.entry_ids IS NOT DISTINCT FROM seals.entry_ids AS intact
   FROM audit_seals AS seals
  CROSS JOIN LATERAL (
     SELECT range_agg(int8range(entry.id, entry.id, '[]')) AS entry_ids,
-           string_agg(audit_leaf(entry), ''::bytea ORDER BY entry.id) AS leaves
+           string_agg(audit_leaf(entry), ''::bytea ORDER BY entry.id) AS leaves,
+           string_agg(entry.leaf, ''::bytea ORDER BY entry.id) AS stored
       FROM audit_entries AS entry
      WHERE entry.tx >= seals.from_tx AND entry.tx < seals.below_tx
  ) AS today
@@ -113,7 +115,8 @@ SELECT generate_series(lower(part), upper(part) - 1) AS id
  ORDER BY 1;
 
 -- name: entries_of_seal
-SELECT entry.id, audit_leaf(entry) AS leaf
+-- An entry whose own fingerprint was touched has none that could match.
+SELECT entry.id, CASE WHEN entry.leaf = audit_leaf(entry) THEN entry.leaf ELSE '' END AS leaf
   FROM audit_entries AS entry, audit_seals AS seals
  WHERE seals.id = %(seal_id)s AND entry.tx >= seals.from_tx AND entry.tx < seals.below_tx
  ORDER BY entry.id;
@@ -124,6 +127,8 @@ WITH things AS (
     SELECT kind AS subject_kind, id, version FROM claims
     UNION ALL SELECT 'club', id, version FROM clubs
     UNION ALL SELECT 'court', id, version FROM courts
+    UNION ALL SELECT 'payment', id, version FROM payment_attempts
+    UNION ALL SELECT 'refund', id, version FROM refunds
     UNION ALL SELECT 'breaker', id, version FROM breakers
 ), recorded AS (
     SELECT subject_kind, subject_id, count(*) AS entries, count(DISTINCT version) AS versions,
