@@ -253,11 +253,15 @@ def desk(another_desk: Callable[..., Desk]) -> Desk:
     return another_desk()
 
 
+def name_of(database_url: str) -> str:
+    """The name of the database in an embedded server's URL."""
+    return database_url.rpartition("@/")[2].partition("?")[0]
+
+
 @pytest.fixture
 def raw(database_url: str, postgres_server: EmbeddedPostgres) -> Iterator[Callable[[], Any]]:
     """Opens superuser connections to this test's database, past the library."""
-    name = database_url.partition("///")[2] or database_url.rpartition("@/")[2]
-    url = postgres_server.admin_url(name.partition("?")[0])
+    url = postgres_server.admin_url(name_of(database_url))
     with ExitStack() as stack:
         yield lambda: stack.enter_context(
             psycopg.connect(url, autocommit=True, options="-c timezone=UTC")
@@ -268,6 +272,32 @@ def raw(database_url: str, postgres_server: EmbeddedPostgres) -> Iterator[Callab
 def psql(raw: Callable[[], Any]) -> Any:
     """One connection as an engineer at 3 a.m. has it: superuser, autocommit, no library."""
     return raw()
+
+
+@pytest.fixture
+def outage(database_url: str, postgres_server: EmbeddedPostgres) -> Iterator[Callable[[], Any]]:
+    """A context in which this test's database throws padelops out and lets nobody in."""
+    name = name_of(database_url)
+    with psycopg.connect(postgres_server.admin_url(), autocommit=True) as admin:
+
+        def allow(allowed: bool) -> None:
+            statement = "ALTER DATABASE {} ALLOW_CONNECTIONS {}"
+            admin.execute(sql.SQL(statement).format(sql.Identifier(name), sql.Literal(allowed)))
+
+        @contextmanager
+        def outage() -> Iterator[None]:
+            allow(False)
+            try:
+                admin.execute(
+                    "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity"
+                    " WHERE datname = %s AND application_name = 'padelops'",
+                    [name],
+                )
+                yield
+            finally:
+                allow(True)
+
+        yield outage
 
 
 @pytest.fixture(scope="session")

@@ -20,7 +20,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from padelops.booking.cache import Cache, cached
-from padelops.booking.club_time import local
+from padelops.booking.club_time import checked_day, local
 from padelops.booking.opening_hours import Interval, covers, open_intervals
 from padelops.booking.pricing import UNCOMPUTABLE, fallback_quote, total_of
 from padelops.errors import CourtBusy, DatabaseUnavailable, Refused, RuleBroken
@@ -165,8 +165,10 @@ class AvailabilityDesk:
 
         Raises:
             NotFound: no such club or court. RuleBroken: the club does not book that many minutes.
+            InvalidInput: a year outside 2000-2099.
             DatabaseUnavailable: it is away and this process has not seen the club before.
         """
+        checked_day(day)
         club = self.catalogue.club(slug)
         for _ in range(MOST_READS):
             try:
@@ -315,7 +317,7 @@ class AvailabilityDesk:
             self.counts,
             key,
             stamp,
-            read=lambda text: _unpacked(text, offers, now),
+            read=lambda text: _unpacked(text, ids, offers, now),
             compute=compute,
         )
 
@@ -415,15 +417,20 @@ def _bookable_minutes(club: Club, minutes: int | None) -> int:
 def _packed(
     free: Mapping[int, Iterable[FreeStart]], taken: Iterable[LiveClaim], now: datetime
 ) -> str:
-    """What is cached: minutes since the epoch by court, and until when that is true."""
-    expiries = [
-        claim.expires_at.timestamp()
+    """
+    What is cached: minutes since the epoch by court, and when that is true.
+
+    A hold that runs out changes no row: an answer holds from the last that did until the next one.
+    """
+    holds = [
+        (claim.expires_at.timestamp(), claim.keeps(now))
         for claim in taken
-        if claim.expires_at is not None and claim.keeps(now)
+        if claim.expires_at is not None
     ]
     return json.dumps(
         {
-            "until": min(expiries, default=None),
+            "since": max((at for at, keeps in holds if not keeps), default=None),
+            "until": min((at for at, keeps in holds if keeps), default=None),
             "courts": {
                 court_id: [int(start.starts_at.timestamp()) // 60 for start in found]
                 for court_id, found in free.items()
@@ -433,19 +440,25 @@ def _packed(
     )
 
 
-def _unpacked(text: str, offers: Offers, now: datetime) -> dict[int, list[FreeStart]] | None:
+def _unpacked(
+    text: str, ids: Iterable[int], offers: Offers, now: datetime
+) -> dict[int, list[FreeStart]] | None:
     """
-    What was cached, or None when it is true no more.
+    What was cached, or None when it is not true now, or not what we would have written.
 
-    A hold that has run out since changes no row, and its court is free again. Prices are not
-    cached: the stamp says that the offers are still those of then.
+    Prices are not cached: the stamp says that the offers are still those of then.
     """
-    packed = json.loads(text)
-    if packed["until"] is not None and packed["until"] <= now.timestamp():
+    at = now.timestamp()
+    try:
+        packed = json.loads(text)
+        since, until = packed["since"], packed["until"]
+        if (since is not None and at < since) or (until is not None and until <= at):
+            return None
+        minutes = [int(start.timestamp()) // 60 for start in offers.starts]
+        free = {}
+        for court_id, found in packed["courts"].items():
+            priced = dict(zip(minutes, offers.priced[int(court_id)], strict=True))
+            free[int(court_id)] = [priced[minute] for minute in found]
+    except (ValueError, TypeError, LookupError, AttributeError, RecursionError):
         return None
-    minutes = [int(start.timestamp()) // 60 for start in offers.starts]
-    free = {}
-    for court_id, found in packed["courts"].items():
-        priced = dict(zip(minutes, offers.priced[int(court_id)], strict=True))
-        free[int(court_id)] = [priced[minute] for minute in found]
-    return free
+    return free if free.keys() == offers.priced.keys() & set(ids) else None
