@@ -20,6 +20,7 @@ import psycopg
 from padelops.circuit_breakers import BreakerRecord, Shared, Tally
 from padelops.errors import CourtBusy, DatabaseUnavailable
 from padelops.store import breakers as rows
+from padelops.store.engine import unknown_if_lost
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -62,8 +63,13 @@ class DatabaseBreakerMemory:
         return Shared(_record(report.name, text), Tally(*others))
 
     def swap(self, record: BreakerRecord, *, expected: str) -> BreakerRecord:
-        """See `BreakerMemory.swap`."""
-        with self._reachable() as tx:
+        """
+        See `BreakerMemory.swap`.
+
+        Raises:
+            OutcomeUnknown: the server fell silent or went away in the middle.
+        """
+        with self._reachable() as tx, unknown_if_lost(tx):
             text = rows.swap(
                 tx,
                 record.name,

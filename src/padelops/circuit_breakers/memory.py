@@ -60,7 +60,8 @@ class BreakerMemory(Protocol):
     Raises:
         Unavailable: it is away. The breaker goes on alone, and offers its state when it is back.
             Any other `PadelopsError` and any `OSError` is taken the same way; a driver's own
-            errors must be translated.
+            errors must be translated. From `swap` it means that nothing was stored; where that is
+            not known, raise `OutcomeUnknown`.
     """
 
     def exchange(self, report: Report, *, since: datetime) -> Shared:

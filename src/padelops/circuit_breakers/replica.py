@@ -187,10 +187,7 @@ class Replica:
             if isinstance(self.away, Refused):
                 raise self.away
             if self.away is not None:
-                raise Unavailable(
-                    "The memory of the circuit breakers is away. Nothing was changed.",
-                    breaker=self._spec.name,
-                ) from self.away
+                raise self._unheard(self.away) from self.away
             if self.move(decide, alone=False) is None:
                 raise Unavailable(
                     f"Others keep changing breaker {self._spec.name}. Nothing was changed.",
@@ -235,6 +232,8 @@ class Replica:
                 self._go_alone(exc)
                 if not alone and isinstance(exc, Refused):
                     raise
+                if not alone and isinstance(exc, Unavailable):
+                    raise self._unheard(exc) from exc
                 if not alone:
                     raise OutcomeUnknown(
                         f"Breaker {after.name} may or may not be {after.state} now.",
@@ -245,6 +244,12 @@ class Replica:
                 self._shared_stamp = stands.stamp
                 return stands
         return after
+
+    def _unheard(self, exc: Exception) -> Unavailable:
+        return Unavailable(
+            f"The memory of the circuit breakers is away. {exc} Nothing was changed.",
+            breaker=self._spec.name,
+        )
 
     def _go_alone(self, exc: Exception) -> None:
         self.away = exc

@@ -165,7 +165,7 @@ class Database:
         Raises:
             OutcomeUnknown: the connection or the caller was lost while the statement ran.
         """
-        with self._borrowed() as tx, _outcome_unknown_if_lost(tx):
+        with self._borrowed() as tx, unknown_if_lost(tx):
             yield tx
 
     def settle(self) -> None:
@@ -212,7 +212,7 @@ class Database:
             if not keep:
                 _roll_back(tx)
                 return
-            with _outcome_unknown_if_lost(tx):
+            with unknown_if_lost(tx):
                 tx.execute("COMMIT")
 
     @contextmanager
@@ -257,7 +257,13 @@ def explained() -> Iterator[None]:
 
 
 @contextmanager
-def _outcome_unknown_if_lost(tx: Tx) -> Iterator[None]:
+def unknown_if_lost(tx: Tx) -> Iterator[None]:
+    """
+    As `explained`, around what commits.
+
+    Raises:
+        OutcomeUnknown: the server or the caller went away in the middle.
+    """
     try:
         yield
     except psycopg.Error as exc:
