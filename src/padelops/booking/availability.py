@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import json
 from bisect import bisect_left, bisect_right
+from contextlib import nullcontext
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from functools import lru_cache
@@ -23,12 +24,13 @@ from padelops.booking.cache import Cache, cached
 from padelops.booking.club_time import checked_day, local
 from padelops.booking.opening_hours import Interval, covers, open_intervals
 from padelops.booking.pricing import UNCOMPUTABLE, fallback_quote, total_of
-from padelops.errors import CourtBusy, DatabaseUnavailable, Refused, RuleBroken
+from padelops.errors import BreakerOpen, CourtBusy, DatabaseUnavailable, Refused, RuleBroken
 from padelops.model import Slot
 from padelops.store import claims
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from contextlib import AbstractContextManager
     from decimal import Decimal
 
     from padelops.booking.clubs import Catalogue, Club, Court
@@ -40,6 +42,8 @@ NEARBY = timedelta(hours=3)
 """How far from the wish an alternative may lie."""
 
 MOST_ALTERNATIVES = 6
+
+SLOW = "The database did not answer in time."
 
 MOST_READS = 3
 """How often a day is read anew when its club keeps changing under it."""
@@ -80,8 +84,8 @@ class Offers:
     priced: Mapping[int, tuple[FreeStart, ...]]
 
 
-class TermsMoved(Exception):
-    """The club has changed since this process read it."""
+class TermsMoved(Refused):
+    """The club has changed since this process read it."""  # an answer: no breaker counts it
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +95,7 @@ class Availability:
 
     Attributes:
         open: the stretches in which the club is open.
-        certain: False when the database could not be asked: then nothing is shown as bookable.
+        doubt: why the database could not be asked, and nothing is shown as bookable; else empty.
         from_cache: the answer was kept under a stamp that is still true.
     """
 
@@ -102,8 +106,12 @@ class Availability:
     currency: str
     open: tuple[Interval, ...]
     courts: tuple[CourtDay, ...]
-    certain: bool = True
+    doubt: str = ""
     from_cache: bool = False
+
+    @property
+    def certain(self) -> bool:
+        return not self.doubt
 
     def as_json(self) -> dict[str, Any]:
         from padelops.booking.club_time import zone  # noqa: PLC0415 - only people need it
@@ -116,6 +124,7 @@ class Availability:
             "minutes": self.minutes,
             "currency": self.currency,
             "certain": self.certain,
+            "doubt": self.doubt or None,
             "from_cache": self.from_cache,
             "open": [
                 [local(start, at).isoformat(), local(end, at).isoformat()]
@@ -146,6 +155,8 @@ class AvailabilityDesk:
     catalogue: Catalogue
     cache: Cache
     counts: Counts
+    guard: Callable[[], AbstractContextManager[object]] = nullcontext
+    """The breaker `availability_check`."""
 
     def of_day(
         self,
@@ -202,15 +213,16 @@ class AvailabilityDesk:
         minutes = _bookable_minutes(club, minutes)
         courts = list(club.courts.values()) if court is None else [club.court(court)]
         offers = offers_of(club, day, minutes)
+        doubt = ""
         try:
-            free, from_cache = self._free(
-                club, courts, offers, day, minutes, now, use_cache=use_cache
-            )
-        except DatabaseUnavailable:
+            with self.guard():
+                free, from_cache = self._free(
+                    club, courts, offers, day, minutes, now, use_cache=use_cache
+                )
+        except (DatabaseUnavailable, CourtBusy, BreakerOpen) as exc:
             self.counts.add("availability.uncertain")
-            free, from_cache, certain = {}, False, False
-        else:
-            certain = True
+            free, from_cache = {}, False
+            doubt = SLOW if isinstance(exc, CourtBusy) else exc.message
         return Availability(
             club=club.slug,
             zone=club.zone.key,
@@ -222,7 +234,7 @@ class AvailabilityDesk:
                 CourtDay(one.name, one.in_service, tuple(_from(free.get(one.id, ()), now)))
                 for one in courts
             ),
-            certain=certain,
+            doubt=doubt,
             from_cache=from_cache,
         )
 

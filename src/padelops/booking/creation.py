@@ -13,6 +13,7 @@ Source: CRITICAL_PATHS.md, path 3; DESIGN.md section 4.3.
 from __future__ import annotations
 
 import uuid
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -30,8 +31,9 @@ from padelops.booking.double_booking import (
     within_budget,
 )
 from padelops.booking.players import Player, checked_text
-from padelops.booking.pricing import Quote, Source, quote_or_fallback
+from padelops.booking.pricing import Quote, Source, fallback_quote, quote_or_fallback
 from padelops.errors import (
+    BreakerOpen,
     CommitLost,
     CourtBusy,
     CourtTaken,
@@ -49,6 +51,7 @@ from padelops.store.claims import Claimed, NewReservation
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from contextlib import AbstractContextManager
 
     from padelops.booking.counts import Counts
     from padelops.booking.payments import PaymentPath
@@ -143,6 +146,10 @@ class Creation:
     counts: Counts
     budget_s: float
     alternatives: Callable[[Club, Court, Slot, datetime], list[dict[str, Any]]]
+    guard: Callable[[], AbstractContextManager[object]] = nullcontext
+    """The breaker `reservation_creation`, around all but the payment."""
+    price_guard: Callable[[], AbstractContextManager[object]] = nullcontext
+    """The breaker `price_calculation`."""
 
     def book(
         self, request: BookingRequest, *, origin: Origin, now: datetime, dry_run: bool = False
@@ -152,7 +159,7 @@ class Creation:
 
         Raises:
             InvalidInput, NotFound, RuleBroken, OutsideHours, CourtOutOfService: not to be booked.
-            PriceChanged: the price is not the expected one.
+            PriceChanged: the price is not the expected one. BreakerOpen: not now.
             CourtTaken: with free alternatives nearby. CourtBusy: try again.
             KeyReused: the key belongs to another request.
             OutcomeUnknown: carries the key; asking again with it settles the matter.
@@ -162,9 +169,16 @@ class Creation:
         lost: OutcomeUnknown | None = None
         for _ in range(MOST_ATTEMPTS):
             try:
-                made = self._attempt(
-                    request, key, digest, origin=origin, now=now, dry_run=dry_run, lost=bool(lost)
-                )
+                with self.guard():
+                    made = self._attempt(
+                        request,
+                        key,
+                        digest,
+                        origin=origin,
+                        now=now,
+                        dry_run=dry_run,
+                        lost=bool(lost),
+                    )
             except CommitLost as exc:
                 # The key makes it safe to ask again: either it is there, or it is booked now.
                 lost = exc
@@ -236,7 +250,14 @@ class Creation:
         slot = Slot.starting(parse_start(request.starts, club.zone), minutes)
         rules.check(club, slot, now=now)
         quotes = [
-            price(club, court, slot, member_tier=request.member_tier, counts=self.counts)
+            price(
+                club,
+                court,
+                slot,
+                member_tier=request.member_tier,
+                counts=self.counts,
+                guard=self.price_guard,
+            )
             for court in courts
         ]
         for quote in quotes:
@@ -393,17 +414,35 @@ class _Plan:
 
 
 def price(
-    club: Club, court: Court, slot: Slot, *, member_tier: str | None, counts: Counts
+    club: Club,
+    court: Court,
+    slot: Slot,
+    *,
+    member_tier: str | None,
+    counts: Counts,
+    guard: Callable[[], AbstractContextManager[object]] = nullcontext,
 ) -> Quote:
-    """What the slot costs; the club's default price, marked and counted, if its tariff fails."""
-    quote = quote_or_fallback(
-        club.tariff,
-        court.name,
-        slot,
-        default_hourly_price=club.default_hourly_price,
-        currency=club.currency,
-        member_tier=member_tier,
-    )
+    """
+    What the slot costs; the club's default price, marked and counted, if its tariff fails or the
+    breaker `price_calculation` is open.
+    """
+    try:
+        with guard():
+            quote = quote_or_fallback(
+                club.tariff,
+                court.name,
+                slot,
+                default_hourly_price=club.default_hourly_price,
+                currency=club.currency,
+                member_tier=member_tier,
+            )
+    except BreakerOpen as exc:
+        quote = fallback_quote(
+            slot,
+            default_hourly_price=club.default_hourly_price,
+            currency=club.currency,
+            reason=exc.message,
+        )
     if quote.source is Source.FALLBACK:
         counts.add("price.fallback")
     return quote

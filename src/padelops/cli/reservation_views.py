@@ -94,7 +94,7 @@ def day_grid(document: Mapping[str, Any], *, width: int | None) -> Iterator[Piec
         f" {document['currency']}, {document['time_zone']} time"
     )
     if not document["certain"]:
-        yield "UNCERTAIN: the database did not answer, so nothing is shown as free. Try again."
+        yield f"UNCERTAIN: nothing is shown as free. {document['doubt']}"
         return
     if not document["open"]:
         yield "The club is closed on that day."

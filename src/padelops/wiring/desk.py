@@ -159,7 +159,13 @@ class Desk:
 
     @cached_property
     def _availability(self) -> AvailabilityDesk:
-        return AvailabilityDesk(self.database, self.catalogue, self.cache, self.counts)
+        return AvailabilityDesk(
+            self.database,
+            self.catalogue,
+            self.cache,
+            self.counts,
+            self.breakers["availability_check"].guard,
+        )
 
     # --- the main job ----------------------------------------------------------------------
 
@@ -203,6 +209,8 @@ class Desk:
             counts=self.counts,
             budget_s=self.settings.level1_budget_ms / 1000,
             alternatives=self._availability.alternatives,
+            guard=self.breakers["reservation_creation"].guard,
+            price_guard=self.breakers["price_calculation"].guard,
         )
         return desk.book(request, origin=self.origin, now=self.now(), dry_run=dry_run)
 
@@ -217,13 +225,14 @@ class Desk:
         desk = CancellationDesk(
             self.database, self.payments, self.counts, self.settings.level1_budget_ms / 1000
         )
-        return desk.cancel(
-            _as_id(reservation_id),
-            reason=_reason(reason),
-            origin=self.origin,
-            now=self.now(),
-            dry_run=dry_run,
-        )
+        with self.breakers["cancellation"].guard():
+            return desk.cancel(
+                _as_id(reservation_id),
+                reason=_reason(reason),
+                origin=self.origin,
+                now=self.now(),
+                dry_run=dry_run,
+            )
 
     def price(
         self, court: str, starts: str, *, minutes: int | None = None, member: str | None = None
@@ -233,7 +242,14 @@ class Desk:
         club = self.catalogue.current(slug)
         length = club.rules.default_minutes if minutes is None else minutes
         slot = Slot.starting(parse_start(starts, club.zone), length)
-        return creation.price(club, club.court(name), slot, member_tier=member, counts=self.counts)
+        return creation.price(
+            club,
+            club.court(name),
+            slot,
+            member_tier=member,
+            counts=self.counts,
+            guard=self.breakers["price_calculation"].guard,
+        )
 
     def availability(
         self,

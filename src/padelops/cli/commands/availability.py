@@ -31,7 +31,7 @@ def availability(
 ) -> None:
     """Draw a club's day: rows are starts, columns are courts (critical path 4)."""
     from padelops.booking.club_time import parse_date
-    from padelops.errors import DatabaseUnavailable
+    from padelops.errors import Unavailable
 
     slug, _, court = club.partition("/")
     day = None if date is None else parse_date(date)
@@ -46,4 +46,4 @@ def availability(
 
     show(ctx, found, view)
     if not found.certain:
-        raise DatabaseUnavailable("The database did not answer; nothing is shown as free.")
+        raise Unavailable(f"{found.doubt} Nothing is shown as free.")
