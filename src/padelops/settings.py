@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
 
 from padelops.errors import InvalidInput
 
@@ -57,6 +57,54 @@ class Settings(BaseModel):
     hold_minutes: int = Field(
         default=10, ge=1, le=120, description="how long an unpaid hold keeps a court"
     )
+    spool: Path | None = Field(
+        default=None,
+        description="folder that messages are written to without a mail server (default: home)",
+    )
+    smtp_url: SecretStr | None = Field(
+        default=None,
+        description="mail server: smtp://user:password@host:587?starttls (default: spool)",
+    )
+    mail_from: str | None = Field(
+        default=None, max_length=254, description="address that mail comes from"
+    )
+    notify_urls: SecretStr | None = Field(
+        default=None,
+        description="apprise addresses by channel: sms=twilio://…/{phone} pager=pagerduty://…",
+    )
+    gateway: Literal["sandbox", "stripe"] = Field(
+        default="sandbox",
+        description="who charges cards: sandbox, or stripe (default where its key is set)",
+    )
+    stripe_api_key: SecretStr | None = Field(default=None, description="sk_… or rk_… of Stripe")
+    stripe_api_base: str = Field(
+        default="https://api.stripe.com",
+        description="Stripe, or a peer that speaks its API",
+    )
+    stripe_webhook_secret: SecretStr | None = Field(
+        default=None, description="whsec_… of the endpoint that Stripe's webhooks come to"
+    )
+    sandbox_url: str | None = Field(
+        default=None,
+        description="what `padelops sandbox serve` printed (default: the sandbox in process)",
+    )
+    sandbox_webhook_secret: SecretStr = Field(
+        default=SecretStr("whsec_sandbox"), description="what the sandbox signs its webhooks with"
+    )
+    gateway_connect_timeout_s: float = Field(
+        default=2, ge=0.1, le=30, description="to reach the gateway"
+    )
+    gateway_timeout_s: float = Field(
+        default=10, ge=0.1, le=30, description="for one request to the gateway as a whole"
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _a_key_means_stripe(cls, given: Any) -> Any:
+        """A club that has set Stripe's key must not go on "charging" cards in the sandbox."""
+        if isinstance(given, dict) and given.get("stripe_api_key") and "gateway" not in given:
+            return {**given, "gateway": "stripe"}
+        return given
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str] | None = None) -> Self:

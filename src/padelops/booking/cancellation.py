@@ -34,7 +34,7 @@ from padelops.model import LIVE, Origin, PaymentMethod, round_to_currency
 from padelops.store import claims, reservations
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
     from datetime import datetime
     from decimal import Decimal
 
@@ -90,7 +90,7 @@ class CancellationDesk:
     """The services that cancelling works with."""
 
     database: Database
-    payments: Mapping[PaymentMethod, PaymentPath]
+    payment_of: Callable[[PaymentMethod], PaymentPath]
     counts: Counts
     budget_s: float
 
@@ -143,7 +143,11 @@ class CancellationDesk:
         if reservation is None:
             raise NotFound(f"There is no reservation {reservation_id}.")
         if reservation.status == "cancelled":
-            return _outcome(reservation, reservation.refund_due, replayed=True, dry_run=dry_run)
+            # What the first cancellation answered, also while the money is still on its way.
+            at_stake = max(reservation.captured, reservation.refund_due)
+            return _outcome(
+                reservation, at_stake, reservation.refund_due, replayed=True, dry_run=dry_run
+            )
         if reservation.status not in LIVE:
             raise CannotCancel(
                 f"Reservation {reservation_id} is {reservation.status}; only a live one can be"
@@ -156,29 +160,32 @@ class CancellationDesk:
                 fix="Mark it as a no-show or let it complete.",
                 status=reservation.status,
             )
-        refund = refund_of(tx, reservation, reason=reason, now=now)
-        payment = self.payments[PaymentMethod(reservation.payment_method)]
+        payment = self.payment_of(PaymentMethod(reservation.payment_method))
+        at_stake = payment.at_stake(reservation)
+        refund = refund_of(tx, reservation, at_stake, reason=reason, now=now)
         claims.end_reservation(
             tx,
             reservation_id,
             reason=reason,
             refund_due=refund,
-            payment_status=payment.cancelled(tx, reservation, refund),
+            payment_status=payment.cancelled(tx, reservation, refund, now=now),
             now=now,
         )
         ended = reservations.by_id(tx, reservation_id)
-        return _outcome(ended or reservation, refund, replayed=False, dry_run=dry_run)
+        return _outcome(ended or reservation, at_stake, refund, replayed=False, dry_run=dry_run)
 
 
-def refund_of(tx: Tx, reservation: Reservation, *, reason: Reason, now: datetime) -> Decimal:
+def refund_of(
+    tx: Tx, reservation: Reservation, at_stake: Decimal, *, reason: Reason, now: datetime
+) -> Decimal:
     """
-    What is given back of what was captured, by the policy frozen on the reservation.
+    What is given back of what is at stake, by the policy frozen on the reservation.
 
     Raises:
         Corrupt: the frozen policy cannot be read.
     """
     if reason in FULL_REFUND or reservation.policy_id is None:
-        return reservation.captured
+        return at_stake
     terms = reservations.policy_terms(tx, reservation.policy_id)
     try:
         policy = CancellationPolicy.model_validate(terms)
@@ -187,14 +194,19 @@ def refund_of(tx: Tx, reservation: Reservation, *, reason: Reason, now: datetime
             f"Policy {reservation.policy_id} is damaged: {explain(exc)}",
             fix="Cancel with --reason club_requested to give everything back.",
         ) from exc
-    return policy.refund(reservation.captured, reservation.currency, reservation.starts_at, now=now)
+    return policy.refund(at_stake, reservation.currency, reservation.starts_at, now=now)
 
 
 def _outcome(
-    reservation: Reservation, refund: Decimal, *, replayed: bool, dry_run: bool
+    reservation: Reservation,
+    at_stake: Decimal,
+    refund: Decimal,
+    *,
+    replayed: bool,
+    dry_run: bool,
 ) -> Cancellation:
     exact = round_to_currency(refund, reservation.currency)
-    kept = round_to_currency(reservation.captured - refund, reservation.currency)
+    kept = round_to_currency(at_stake - refund, reservation.currency)
     return Cancellation(reservation, exact, kept, replayed=replayed, dry_run=dry_run)
 
 

@@ -166,6 +166,7 @@ class Creation:
         """
         key = _checked_key(request.key)
         digest = request.digest(self.payment.method)
+        self.payment.check(request.card, courts=len(request.courts))
         lost: OutcomeUnknown | None = None
         for _ in range(MOST_ATTEMPTS):
             try:
@@ -188,10 +189,11 @@ class Creation:
                 raise _unsettled(lost or exc, key) from exc
             else:
                 if isinstance(made, Booking):
-                    return made
+                    found = self.payment.resume(made.reservation, origin=origin, now=now)
+                    return replace(made, reservation=found)
                 if made is not None:
                     self.counts.add("booking.created")
-                    return self._settled(*made, now=now, dry_run=dry_run)
+                    return self._settled(request, *made, origin=origin, now=now, dry_run=dry_run)
         if lost is not None:
             raise _unsettled(lost, key) from lost
         raise CourtBusy("The club's terms keep changing.")
@@ -211,7 +213,10 @@ class Creation:
         try:
             plan = self._plan(request, key, digest, now=now)
         except Refused as refusal:
-            return self._second_look(refusal, request, key, digest, lost=lost)
+            known = self._second_look(refusal, request, key, digest, lost=lost)
+            if known is None:
+                return None
+            return self._replayed(known, new=lost)
         try:
             return plan, self._claim(plan, origin=origin, now=now, dry_run=dry_run)
         except TermsChanged:
@@ -225,12 +230,12 @@ class Creation:
 
     def _second_look(
         self, refusal: Refused, request: BookingRequest, key: str, digest: str, *, lost: bool
-    ) -> Booking | None:
+    ) -> int | None:
         """
         Look again at a refusal that the database was not asked about.
 
         The club may have changed since this process read it: None, to plan anew. And what the key
-        made before is the answer, also when it could not be made any more.
+        made before (its id) is the answer, also when it could not be made any more.
         """
         slug = request.courts[0].partition("/")[0] if request.courts else ""
         if self.catalogue.outdated(slug):
@@ -240,7 +245,7 @@ class Creation:
             with self.database.reading() as tx:
                 holder = claims.by_key(tx, club.id, key)
             if holder is not None and holder.request_digest == digest:
-                return self._replayed(holder.id, new=lost)
+                return holder.id
         raise refusal
 
     def _plan(self, request: BookingRequest, key: str, digest: str, *, now: datetime) -> _Plan:
@@ -260,6 +265,8 @@ class Creation:
             )
             for court in courts
         ]
+        if request.expected_total is not None and not request.expected_total.is_finite():
+            raise InvalidInput("The expected total is no amount.")
         for quote in quotes:
             if request.expected_total not in (None, quote.total):
                 raise PriceChanged(
@@ -360,8 +367,16 @@ class Creation:
             return made
 
     def _settled(
-        self, plan: _Plan, claimed: list[Claimed], *, now: datetime, dry_run: bool
+        self,
+        request: BookingRequest,
+        plan: _Plan,
+        claimed: list[Claimed],
+        *,
+        origin: Origin,
+        now: datetime,
+        dry_run: bool,
     ) -> Booking:
+        """Pay for what was claimed; no transaction is open and no lock is held any more."""
         made = [
             _reservation_of(plan.club, court, row, one, party_id=claimed[0].id if index else None)
             for index, (court, row, one) in enumerate(
@@ -369,7 +384,15 @@ class Creation:
             )
         ]
         if not dry_run:
-            made = [self.payment.settle(reservation, now=now) for reservation in made]
+            try:
+                made = [
+                    self.payment.settle(reservation, card=request.card, origin=origin, now=now)
+                    for reservation in made
+                ]
+            except PadelopsError as exc:
+                # Whoever asks again does it with this key.
+                exc.facts.setdefault("key", plan.rows[0].idempotency_key)
+                raise
         return Booking(made[0], tuple(made[1:]), dry_run=dry_run)
 
     def _replayed(self, reservation_id: int, *, new: bool) -> Booking:

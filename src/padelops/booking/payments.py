@@ -13,7 +13,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
-from padelops.errors import NotFound, Refused
+from padelops.errors import InvalidInput, NotFound, Refused
 from padelops.model import PaymentMethod, ReservationStatus
 from padelops.store import reservations
 
@@ -50,11 +50,28 @@ class PaymentPath(Protocol):
         """How a claim that costs `total` begins."""
         ...
 
-    def settle(self, reservation: Reservation, *, now: datetime) -> Reservation:
+    def check(self, card: str | None, *, courts: int) -> None:
+        """
+        Raises:
+            InvalidInput: so many courts cannot be paid with this.
+        """
+        ...
+
+    def settle(
+        self, reservation: Reservation, *, card: str | None, origin: Origin, now: datetime
+    ) -> Reservation:
         """Take the payment for a committed claim; the reservation as it then stands."""
         ...
 
-    def cancelled(self, tx: Tx, reservation: Reservation, refund: Decimal) -> str:
+    def resume(self, reservation: Reservation, *, origin: Origin, now: datetime) -> Reservation:
+        """Settle what was left open, for a caller who asks again with the same key."""
+        ...
+
+    def at_stake(self, reservation: Reservation) -> Decimal:
+        """What a cancellation divides: what was taken, or is about to be."""
+        ...
+
+    def cancelled(self, tx: Tx, reservation: Reservation, refund: Decimal, *, now: datetime) -> str:
         """Queue what a cancellation gives back, inside its transaction; the new payment status."""
         ...
 
@@ -68,12 +85,26 @@ class DeskPayment:
         del now  # nothing to wait for
         return Opening(ReservationStatus.CONFIRMED, "due" if total else "nothing_due")
 
-    def settle(self, reservation: Reservation, *, now: datetime) -> Reservation:
-        del now
+    def check(self, card: str | None, *, courts: int) -> None:
+        del courts
+        if card is not None:
+            raise InvalidInput("A card is not used at the desk.", fix="Add --pay card.")
+
+    def settle(
+        self, reservation: Reservation, *, card: str | None, origin: Origin, now: datetime
+    ) -> Reservation:
+        del card, origin, now  # nothing happens before the player comes
         return reservation
 
-    def cancelled(self, tx: Tx, reservation: Reservation, refund: Decimal) -> str:
-        del tx  # cash needs no outbox: `settle_at_desk` records when it changes hands
+    def resume(self, reservation: Reservation, *, origin: Origin, now: datetime) -> Reservation:
+        del origin, now
+        return reservation
+
+    def at_stake(self, reservation: Reservation) -> Decimal:
+        return reservation.captured
+
+    def cancelled(self, tx: Tx, reservation: Reservation, refund: Decimal, *, now: datetime) -> str:
+        del tx, now  # cash needs no outbox: `settle_at_desk` records when it changes hands
         if refund:
             return "refund_due"
         return reservation.payment_status if reservation.captured else "nothing_due"

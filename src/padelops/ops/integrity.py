@@ -243,6 +243,8 @@ CHECKS: tuple[Check, ...] = (
     _sql("money_matches", "money_follows_events"),
     _sql("money_matches", "money_within_bounds"),
     _sql("money_matches", "no_money_without_court"),
+    _sql("money_matches", "confirmed_without_payment"),
+    _sql("money_matches", "payments_in_doubt", Verdict.WARNING),
     _sql("price_exact", "total_is_sum_of_lines"),
     Check("price_recomputed", "price_exact", _recomputed),
     Check("trail_complete", "audit_complete", _trail),

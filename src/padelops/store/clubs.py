@@ -235,6 +235,11 @@ def blocks_of(tx: Tx, club_id: int, *, now: datetime) -> list[BlockRow]:
         return cursor.execute(_SQL["blocks_of"], {"club_id": club_id, "now": now}).fetchall()
 
 
+def with_past_reservations(tx: Tx, *, now: datetime) -> list[int]:
+    """Clubs with confirmed reservations whose time is over."""
+    return [row[0] for row in tx.execute(_SQL["with_past_reservations"], {"now": now}).fetchall()]
+
+
 def live_outside_service(tx: Tx, club_id: int, *, now: datetime) -> list[int]:
     """Reservations still to be played on courts that are out of service."""
     rows = tx.execute(_SQL["live_outside_service"], {"club_id": club_id, "now": now}).fetchall()

@@ -24,7 +24,7 @@ from padelops.booking.counts import Counts
 from padelops.booking.creation import Booking, BookingRequest, Creation
 from padelops.booking.payments import DeskPayment, settle_at_desk
 from padelops.booking.players import Player
-from padelops.errors import InvalidInput, NotFound, Refused, Unavailable
+from padelops.errors import InvalidInput, NotFound, NotPermitted, Unavailable
 from padelops.model import Door, Origin, PaymentMethod, Slot
 from padelops.settings import Settings
 from padelops.store import clubs as club_rows
@@ -37,19 +37,16 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from padelops.booking.cache import Cache
+    from padelops.booking.card_payments import CardPayment
+    from padelops.booking.payment_office import PaymentOffice
     from padelops.booking.payments import PaymentPath
     from padelops.booking.pricing import Quote
     from padelops.booking.search import Page, SearchRequest
     from padelops.ops.integrity import ReservationIntegrityValidator
+    from padelops.ops.worker import Worker
     from padelops.store.engine import Database
     from padelops.store.reservations import Reservation
     from padelops.wiring.breakers import SharedBreakers
-
-
-class GatewayMissing(Refused):
-    """No payment gateway is configured; pay at the desk."""
-
-    code = "gateway_missing"
 
 
 def utc_now() -> datetime:
@@ -110,7 +107,6 @@ class Desk:
         self.now = clock
         self.catalogue = Catalogue(database)
         self.counts = Counts()
-        self.payments: dict[PaymentMethod, PaymentPath] = {PaymentMethod.DESK: DeskPayment()}
 
     def __enter__(self) -> Self:
         return self
@@ -121,7 +117,7 @@ class Desk:
     def close(self) -> None:
         """Write the counts down and close every connection."""
         # Counts are worth less than the error that is on its way, or the answer given.
-        with suppress(Unavailable):
+        with suppress(Unavailable, NotPermitted):
             self.counts.flush(self.database, now=self.now())
         for name in ("breakers", "cache", "bulk"):
             if name in self.__dict__:
@@ -180,6 +176,7 @@ class Desk:
         phone: str | None = None,
         member: str | None = None,
         pay: PaymentMethod | str = PaymentMethod.DESK,
+        card: str | None = None,
         key: str | None = None,
         expect_total: Decimal | None = None,
         dry_run: bool = False,
@@ -201,11 +198,12 @@ class Desk:
             member_tier=member,
             key=key,
             expected_total=expect_total,
+            card=card,
         )
         desk = Creation(
             database=self.database,
             catalogue=self.catalogue,
-            payment=self._payment(pay),
+            payment=self.payment_of(_method(pay)),
             counts=self.counts,
             budget_s=self.settings.level1_budget_ms / 1000,
             alternatives=self._availability.alternatives,
@@ -222,9 +220,7 @@ class Desk:
         dry_run: bool = False,
     ) -> Cancellation:
         """Cancel one reservation and free its slot. See `CancellationDesk.cancel`."""
-        desk = CancellationDesk(
-            self.database, self.payments, self.counts, self.settings.level1_budget_ms / 1000
-        )
+        desk = self._cancellations
         with self.breakers["cancellation"].guard():
             return desk.cancel(
                 _as_id(reservation_id),
@@ -327,13 +323,69 @@ class Desk:
 
         return ReservationIntegrityValidator(self.bulk, clock=self.now)
 
-    def _payment(self, method: PaymentMethod | str) -> PaymentPath:
-        try:
-            return self.payments[PaymentMethod(method)]
-        except ValueError:
-            raise InvalidInput(f"Pay by one of: {', '.join(PaymentMethod)}.") from None
-        except KeyError:
-            raise GatewayMissing(fix="Use --pay desk.") from None
+    # --- money --------------------------------------------------------------------------------
+
+    def payment_of(self, method: PaymentMethod) -> PaymentPath:
+        """The way to pay: at the desk, or by card through the configured gateway."""
+        return DeskPayment() if method is PaymentMethod.DESK else self.card
+
+    @cached_property
+    def card(self) -> CardPayment:
+        """Card payments over the configured gateway, behind the breaker `payment_processing`."""
+        from padelops.wiring.money import card_payment, gateway_of  # noqa: PLC0415
+
+        return card_payment(
+            self.database,
+            gateway_of(self.settings, self.now),
+            self.breakers["payment_processing"].guard,
+            self.settings,
+        )
+
+    @cached_property
+    def office(self) -> PaymentOffice:
+        """What a person does about card payments."""
+        from padelops.booking.payment_office import PaymentOffice  # noqa: PLC0415
+
+        return PaymentOffice(self.database, self.card, self._cancellations)
+
+    def reconcile_payment(self, reservation_id: int) -> Reservation:
+        """Ask the gateway what became of a payment. See `PaymentOffice.reconcile`."""
+        return self.office.reconcile(_as_id(reservation_id), origin=self.origin, now=self.now())
+
+    def retry_payment(self, reservation_id: int, *, reason: str) -> Reservation:
+        """Go on with a payment that waits for a person. See `PaymentOffice.retry`."""
+        return self.office.retry(
+            _as_id(reservation_id), reason=reason, origin=self.origin, now=self.now()
+        )
+
+    def release_payment(self, reservation_id: int, *, reason: str) -> Cancellation:
+        """Give up a held reservation. See `PaymentOffice.release`."""
+        return self.office.release(
+            _as_id(reservation_id), reason=reason, origin=self.origin, now=self.now()
+        )
+
+    def receive_webhook(self, body: bytes, signature: str) -> bool:
+        """Take in one signed event of the gateway. See `PaymentOffice.webhook`."""
+        return self.office.webhook(body, signature, origin=self.origin, now=self.now())
+
+    def worker(self) -> Worker:
+        """Does what happens later; see `ops.worker`."""
+        from padelops.wiring.money import worker_of  # noqa: PLC0415
+
+        return worker_of(self)
+
+    @property
+    def _cancellations(self) -> CancellationDesk:
+        return CancellationDesk(
+            self.database, self.payment_of, self.counts, self.settings.level1_budget_ms / 1000
+        )
+
+
+def _method(name: PaymentMethod | str) -> PaymentMethod:
+    try:
+        return PaymentMethod(name)
+    except ValueError:
+        raise InvalidInput(f"Pay by one of: {', '.join(PaymentMethod)}.") from None
 
 
 def _reason(name: Reason | str) -> Reason:

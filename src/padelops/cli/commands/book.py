@@ -39,7 +39,10 @@ def book(
     players: Annotated[int | None, typer.Option(help="How many will play.")] = None,
     notes: Annotated[str | None, typer.Option(help="For the club's staff.")] = None,
     member: Annotated[str | None, typer.Option(help="The player's member tier, if any.")] = None,
-    pay: Annotated[str, typer.Option(help="desk: due at the club.")] = "desk",
+    pay: Annotated[str, typer.Option(help="desk: due at the club; card: with --card.")] = "desk",
+    card: Annotated[
+        str | None, typer.Option(help="The gateway's token for the card, such as tok_visa.")
+    ] = None,
     key: Annotated[
         str | None,
         typer.Option(help="Idempotency key: the same key never books twice."),
@@ -63,6 +66,7 @@ def book(
             player=who,
             member=member,
             pay=pay,
+            card=card,
             key=key,
             expect_total=expected,
             dry_run=dry_run,

@@ -43,7 +43,7 @@ RETURNING id;
 -- name: retire_expired
 -- End the holds that ran out and stand in the way. Both clocks must agree that they ran out, so a
 -- process whose clock is fast cannot take a court from somebody who is still paying. A hold whose
--- payment outcome is unknown, or that waits for a person, stays: its money may have moved.
+-- payment outcome is unknown stays: its money may have moved.
 UPDATE claims
    SET status = 'expired', ended_at = %(now)s, reason = 'hold_expired'
  WHERE id IN (
@@ -53,7 +53,7 @@ UPDATE claims
        AND starts_at < %(free_at)s AND free_at > %(starts_at)s
        AND starts_at > %(starts_at)s - interval '28 hours'
        AND hold_until <= least(%(now)s, clock_timestamp())
-       AND payment_status NOT IN ('payment_unknown', 'queued', 'authorized')
+       AND payment_status <> 'payment_unknown'
      ORDER BY id
        FOR UPDATE
  )
@@ -78,7 +78,7 @@ WITH club AS MATERIALIZED (
       FROM clubs WHERE id = %(club_id)s
 )
 SELECT club.state, court_id, starts_at, free_at,
-       CASE WHEN status = 'pending' AND payment_status NOT IN ('payment_unknown', 'queued', 'authorized')
+       CASE WHEN status = 'pending' AND payment_status <> 'payment_unknown'
             THEN hold_until END AS expires_at,
        coalesce(hold_until <= clock_timestamp(), false) AS overdue
   FROM club

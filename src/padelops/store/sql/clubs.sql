@@ -85,3 +85,11 @@ SELECT claims.id
  WHERE courts.club_id = %(club_id)s AND NOT courts.in_service AND claims.kind = 'reservation'
    AND claims.status IN ('pending', 'confirmed') AND claims.ends_at > %(now)s
  ORDER BY claims.id;
+
+-- name: with_past_reservations
+SELECT id FROM clubs
+ WHERE EXISTS (
+    SELECT FROM claims
+     WHERE claims.club_id = clubs.id AND claims.kind = 'reservation' AND claims.status = 'confirmed'
+       AND claims.ends_at <= %(now)s)
+ ORDER BY id;

@@ -8,7 +8,7 @@
 WITH live AS (
     SELECT id, kind, club_id, court_id, starts_at, ends_at, free_at, status
       FROM claims
-     WHERE status = 'confirmed' OR (status = 'pending' AND (hold_until > %(now)s OR payment_status <> 'pending'))
+     WHERE status = 'confirmed' OR (status = 'pending' AND (hold_until > %(now)s OR payment_status = 'payment_unknown'))
 ), ordered AS (
     SELECT live.*,
            max(free_at) OVER (PARTITION BY court_id ORDER BY starts_at, id
@@ -64,16 +64,37 @@ SELECT 'reservation ' || claims.id AS subject,
   LEFT JOIN (SELECT claim_id, count(*) AS n FROM payment_events WHERE kind = 'captured' GROUP BY claim_id) AS captures
     ON captures.claim_id = claims.id
  WHERE kind = 'reservation'
-   AND (refunded < 0 OR refunded > captured OR captured > total OR refund_due > captured OR captures.n > 1)
+   AND (refunded < 0 OR refunded > captured OR captured > total OR refund_due > total OR captures.n > 1)
  ORDER BY claims.id
  LIMIT %(limit)s;
 
 -- name: no_money_without_court
--- Money kept for a hold that came to nothing.
+-- Money kept for a hold that came to nothing, and not on its way back either.
 SELECT 'reservation ' || id AS subject,
        jsonb_build_object('id', id, 'status', status, 'captured', captured, 'refunded', refunded) AS evidence
   FROM claims
  WHERE kind = 'reservation' AND status IN ('pending', 'expired') AND captured > refunded
+   AND NOT EXISTS (SELECT FROM refunds WHERE refunds.claim_id = claims.id AND refunds.state IN ('due', 'unknown'))
+ ORDER BY id
+ LIMIT %(limit)s;
+
+-- name: confirmed_without_payment
+-- Card bookings that stand although no authorization says so.
+SELECT 'reservation ' || claims.id AS subject,
+       jsonb_build_object('id', claims.id, 'status', claims.status, 'payment_status', claims.payment_status) AS evidence
+  FROM claims
+ WHERE kind = 'reservation' AND payment_method = 'card' AND status IN ('confirmed', 'completed', 'no_show')
+   AND total > 0 AND price_source <> 'imported'
+   AND NOT EXISTS (SELECT FROM payment_events WHERE payment_events.claim_id = claims.id AND payment_events.kind = 'authorized')
+ ORDER BY claims.id
+ LIMIT %(limit)s;
+
+-- name: payments_in_doubt
+-- Payments whose outcome nobody has found out for a quarter of an hour: padelops payments reconcile
+SELECT 'reservation ' || claim_id AS subject,
+       jsonb_build_object('id', claim_id, 'attempt', id, 'state', state, 'since', created_at, 'why', last_error) AS evidence
+  FROM payment_attempts
+ WHERE state IN ('started', 'unknown') AND created_at < %(now)s - interval '15 minutes'
  ORDER BY id
  LIMIT %(limit)s;
 
@@ -111,7 +132,7 @@ SELECT 'reservation ' || id AS subject,
        jsonb_build_object('id', id, 'hold_until', hold_until, 'payment_status', payment_status) AS evidence
   FROM claims
  WHERE status = 'pending' AND hold_until < %(now)s - interval '5 minutes'
-   AND payment_status NOT IN ('payment_unknown', 'queued', 'authorized')
+   AND payment_status <> 'payment_unknown'
  ORDER BY id
  LIMIT %(limit)s;
 
@@ -163,6 +184,9 @@ SELECT wanted.kind || ' ' || wanted.name AS subject, jsonb_build_object('table',
     ('trigger', 'claims', 'claims_announced_new'), ('trigger', 'claims', 'claims_announced_change'),
     ('trigger', 'claims', 'claims_no_delete'), ('trigger', 'claims', 'claims_no_truncate'),
     ('trigger', 'payment_events', 'payment_events_append_only'), ('trigger', 'payment_events', 'payment_events_applied'),
+    ('constraint', 'payment_attempts', 'payment_attempts_one_per_reference'), ('index', 'payment_attempts', 'payment_attempts_one_open'),
+    ('constraint', 'refunds', 'refunds_one_per_claim'), ('trigger', 'payment_attempts', 'payment_attempts_recorded'),
+    ('trigger', 'refunds', 'refunds_recorded'),
     ('trigger', 'tariffs', 'tariffs_append_only'), ('trigger', 'policies', 'policies_append_only')
   ) AS wanted (kind, relation, name)
  WHERE NOT CASE wanted.kind

@@ -1,0 +1,128 @@
+"""Card payments put together: the gateway, its breaker, the books, and the worker's chores."""
+
+from __future__ import annotations
+
+import os
+import socket
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from padelops.adapters.delivery import delivery_of
+from padelops.booking.card_payments import CardPayment
+from padelops.booking.notifications import deliver_due
+from padelops.booking.payment_records import Books
+from padelops.booking.payment_steps import PaymentSteps
+from padelops.booking.reminders import schedule_reminders
+from padelops.ops.worker import Chore, PaymentChores, Worker
+from padelops.wiring.databases import open_database
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from contextlib import AbstractContextManager
+    from datetime import datetime
+
+    from padelops.booking.gateway import PaymentGateway
+    from padelops.ops.worker import Stop
+    from padelops.settings import Settings
+    from padelops.store.engine import Database
+    from padelops.wiring.desk import Desk
+
+SANDBOX_CONNECTIONS = 8
+
+
+def card_payment(
+    database: Database,
+    gateway: PaymentGateway,
+    guard: Callable[[], AbstractContextManager[object]],
+    settings: Settings,
+) -> CardPayment:
+    """The payment path by card over one gateway, behind its breaker."""
+    books = Books(database)
+    return CardPayment(
+        database=database,
+        gateway=gateway,
+        guard=guard,
+        books=books,
+        steps=PaymentSteps(database, gateway, guard, books),
+        hold=timedelta(minutes=settings.hold_minutes),
+    )
+
+
+def gateway_of(settings: Settings, clock: Callable[[], datetime]) -> PaymentGateway:
+    """
+    The configured gateway. Nothing is connected yet.
+
+    Raises:
+        InvalidInput: a setting is missing or wrong.
+    """
+    timeouts = {
+        "connect_timeout_s": settings.gateway_connect_timeout_s,
+        "timeout_s": settings.gateway_timeout_s,
+    }
+    if settings.gateway == "stripe":
+        from padelops.adapters.stripe_gateway import StripeGateway  # noqa: PLC0415 - 0.4 s
+
+        return StripeGateway(
+            settings.stripe_api_key,
+            api_base=settings.stripe_api_base,
+            webhook_secret=settings.stripe_webhook_secret,
+            **timeouts,
+        )
+    if settings.sandbox_url is not None:
+        from padelops.adapters.sandbox_http import SandboxHttp  # noqa: PLC0415
+
+        return SandboxHttp(
+            settings.sandbox_url, webhook_secret=settings.sandbox_webhook_secret, **timeouts
+        )
+    from padelops.adapters.sandbox_gateway import SandboxGateway  # noqa: PLC0415
+
+    # Connections of its own: a gateway never sees the inside of our transactions.
+    return SandboxGateway(
+        open_database(settings, budget_ms=None, pool_size=SANDBOX_CONNECTIONS),
+        webhook_secret=settings.sandbox_webhook_secret,
+        timeout_s=settings.gateway_timeout_s,
+        clock=clock,
+    )
+
+
+def worker_of(desk: Desk) -> Worker:
+    """A worker with every chore there is, over a desk's rooms."""
+    name = f"worker-{socket.gethostname()}-{os.getpid()}"
+    delivery = delivery_of(desk.settings)
+    money = PaymentChores(desk.database, desk.card.steps, name)
+
+    def deliver(_: datetime, stop: Stop) -> int:
+        done = deliver_due(
+            desk.database,
+            delivery,
+            now=desk.now,
+            worker=name,
+            stop=stop,
+            guard=desk.breakers["notification"].guard,
+        )
+        # What is put off until later or waits for a breaker is no reason for another round at once.
+        return done.delivered + done.failed + done.skipped
+
+    def remind(now: datetime, _: Stop) -> int:
+        return schedule_reminders(desk.database, now=now).queued
+
+    def seal(_now: datetime, _stop: Stop) -> int:
+        desk.seal_audit()
+        return 0  # sealing is work without end: each round's own changes are there to be sealed
+
+    def flush(now: datetime, _: Stop) -> int:
+        desk.counts.flush(desk.database, now=now)
+        return 0
+
+    return Worker(
+        name,
+        desk.database,
+        (
+            *money.chores(),
+            Chore("reminders", remind, timedelta(minutes=1)),
+            Chore("messages", deliver),
+            Chore("seals", seal, timedelta(minutes=10)),
+            Chore("counts", flush, timedelta(minutes=1)),
+        ),
+        desk.now,
+    )
