@@ -41,6 +41,10 @@ def retry_at(tries: int, *, now: datetime) -> datetime:
     return now + pause
 
 
+def _stands(attempt: Attempt) -> tuple[object, ...]:
+    return attempt.state, attempt.next_step, attempt.next_step_at
+
+
 @dataclass(frozen=True, slots=True)
 class PaymentSteps:
     """What the worker, a webhook and a person's `reconcile` all do."""
@@ -66,7 +70,7 @@ class PaymentSteps:
             self._step(attempt, origin=origin, now=now)
             with self.database.reading() as tx:
                 after = payments.attempt(tx, attempt_id)
-            if after.next_step and after.next_step_at == attempt.next_step_at:
+            if after.next_step and _stands(after) == _stands(attempt):
                 # Whatever the gateway said moved nothing: ask again later, not at once for ever.
                 self._put_off(after, None, origin=origin, now=now)
         finally:
