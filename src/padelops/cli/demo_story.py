@@ -13,7 +13,9 @@ from datetime import date, timedelta
 from importlib import resources
 from typing import TYPE_CHECKING, Any
 
+from padelops.adapters.sandbox_faults import FaultKind, Operation, SandboxFaults
 from padelops.booking.club_time import local
+from padelops.booking.outbox import listing
 from padelops.cli.commands.audit import story_table
 from padelops.cli.commands.validate import verdict_pieces
 from padelops.cli.reservation_views import day_grid, lines_table, reservation_record
@@ -49,6 +51,9 @@ def chapters(desk: Desk, *, width: int | None) -> Iterator[Chapter]:
     yield chapter
     yield _race(desk, day)
     yield _cancellation(desk, booked)
+    yield _card(desk, day)
+    yield _trouble(desk, day)
+    yield _messages(desk)
     yield _history(desk, booked)
     yield _validation(desk)
 
@@ -82,7 +87,7 @@ def _free_day(desk: Desk) -> date:
             for court in found["courts"]
             if any(start["starts_at"].startswith(evening) for start in court["free"])
         }
-        if {"centro/2", "centro/3"} <= free:
+        if {"centro/1", "centro/2", "centro/3", "centro/4"} <= free:
             return day
     raise NotFound(
         "Every coming Friday evening at centro is booked by earlier demos.",
@@ -173,6 +178,110 @@ def _cancellation(desk: Desk, reservation_id: int) -> Chapter:
             )
         ],
         {name: document[name] for name in ("id", "status", "captured", "refund", "kept")},
+    )
+
+
+def _card(desk: Desk, day: date) -> Chapter:
+    """One card that is charged, and one that is declined: its hold is released at once."""
+    answers: list[tuple[str, str, str]] = []
+    paid = desk.book(
+        "centro/1",
+        f"{day}T{EVENING}",
+        player="Leo Paz",
+        email="leo@example.com",
+        pay="card",
+        card="tok_visa",
+    )
+    try:
+        desk.book(
+            "centro/4",
+            f"{day}T{EVENING}",
+            player="Eva Gil",
+            email="eva@example.com",
+            pay="card",
+            card="tok_chargeDeclinedInsufficientFunds",
+        )
+    except PadelopsError as exc:
+        answers.append(("tok_chargeDeclinedInsufficientFunds", exc.code, "the court is free again"))
+    desk.worker().until_idle(lambda: False)
+    captured = desk.show(paid.reservation.id)
+    answers.insert(0, ("tok_visa", captured.payment_status, f"{captured.captured} EUR captured"))
+    return Chapter(
+        "Two cards: one is charged by the worker, one is declined",
+        f"padelops book centro/1 {day}T{EVENING} ... --pay card --card tok_visa;"
+        " padelops worker --once",
+        [Table(["card", "outcome", "so"], answers)],
+        {card: outcome for card, outcome, _ in answers},
+    )
+
+
+def _trouble(desk: Desk, day: date) -> Chapter:
+    """A gateway that is away, and one that charges but never answers."""
+    faults = SandboxFaults(desk.database, desk.now)
+    faults.set(Operation.ANY, FaultKind.OUTAGE)
+    try:
+        queued = _troubled(desk, "centro/4", day)
+    finally:
+        faults.clear()
+    retried = desk.retry_payment(queued.facts["reservation_id"], reason="the gateway is back")
+
+    faults.set(Operation.AUTHORIZE, FaultKind.TIMEOUT_AFTER_WORK, times=1)
+    try:
+        unknown = _troubled(desk, "centro/2", day)
+    finally:
+        faults.clear()
+    settled = desk.reconcile_payment(unknown.facts["reservation_id"])
+
+    desk.worker().until_idle(lambda: False)
+    rows = [
+        ("away", queued.code, "padelops payments retry", retried),
+        ("no answer", unknown.code, "padelops payments reconcile", settled),
+    ]
+    return Chapter(
+        "A gateway that is away, and one that charges and never answers",
+        "padelops sandbox fault authorize timeout_after_work --times 1; padelops book ...",
+        [
+            Table(
+                ["gateway", "booking's answer", "settled by", "status", "payment"],
+                [
+                    [gateway, code, command, str(one.status), desk.show(one.id).payment_status]
+                    for gateway, code, command, one in rows
+                ],
+            )
+        ],
+        {gateway: [code, str(one.status)] for gateway, code, _, one in rows},
+    )
+
+
+def _troubled(desk: Desk, court: str, day: date) -> PadelopsError:
+    """What a card booking answers while the gateway is in trouble."""
+    try:
+        desk.book(
+            court,
+            f"{day}T{EVENING}",
+            player="Leo Paz",
+            email="leo@example.com",
+            pay="card",
+            card="tok_visa",
+        )
+    except PadelopsError as exc:
+        return exc
+    raise LookupError("the fault did not happen")
+
+
+def _messages(desk: Desk) -> Chapter:
+    listed = listing(desk.bulk, limit=8).as_json()["messages"]
+    columns = ["kind", "reservation", "state", "reason"]
+    return Chapter(
+        "What the players were told: written to the spool folder, as no mail server is set",
+        "padelops notifications list",
+        [
+            Table(
+                ["message", "reservation", "state", "why"],
+                [[message[column] for column in columns] for message in listed],
+            )
+        ],
+        {"messages": [message["kind"] for message in listed]},
     )
 
 

@@ -39,7 +39,15 @@ def demo(
     if settings.database_url is not None:
         confirm(ctx, "The demo makes clubs and bookings in PADELOPS_DATABASE_URL. Go on?", yes=yes)
     # A race on a busy laptop must end by the constraint, not by the clock.
-    settings = settings.model_copy(update={"pool_size": RACERS, "level1_budget_ms": 10_000})
+    # Cards are charged in the sandbox, whatever gateway is configured.
+    settings = settings.model_copy(
+        update={
+            "pool_size": RACERS,
+            "level1_budget_ms": 10_000,
+            "gateway": "sandbox",
+            "sandbox_url": None,
+        }
+    )
     told: list[Chapter] = []
     with opened(settings) as desk, progress(ctx, "Telling the story") as advance:
         for chapter in chapters(desk, width=Terminal.of(ctx).width):
