@@ -263,7 +263,7 @@ def test_a_writer_killed_right_after_its_commit(
 
 
 class Slow:
-    """A cache whose `put` lets something else happen first: a reader held up at the worst moment."""
+    """A cache whose `put` lets something happen first: a reader held up at the worst moment."""
 
     def __init__(self, cache: Cache, meanwhile: Callable[[], Any]) -> None:
         self._cache = cache

@@ -23,10 +23,12 @@ from psycopg.rows import TupleRow, tuple_row
 from padelops.errors import (
     CommitLost,
     ConstraintBroken,
+    Corrupt,
     CourtBusy,
     CourtTaken,
     DatabaseUnavailable,
     IllegalMove,
+    InvalidInput,
     KeyReused,
     NotPermitted,
     OutcomeUnknown,
@@ -58,6 +60,17 @@ type_of_constraint: dict[str, type[PadelopsError]] = {
 LOCK_SHARE = 0.8
 """The part of an operation's time that it may spend waiting for a lock, so that the refusal
 still fits into the budget. Source: DESIGN.md section 4, path 1."""
+
+LOGIN_REFUSED = (
+    "authentication failed",
+    "no pg_hba.conf entry",
+    "permission denied for database",
+    "is not permitted to log in",
+    'role "',
+    "no password supplied",
+)
+"""How a refused login reads: libpq tells no SQLSTATE before there is a connection. A server that
+speaks another language is only taken for one that is away."""
 
 SYNC_WAIT_CANCELLED = "01000"
 """SQLSTATE of the warning PostgreSQL gives when a commit's wait for its synchronous standby is
@@ -135,15 +148,22 @@ class Database:
 
     def connect_as(self, kind: type[AnyTx]) -> AnyTx:
         """As `connect`, for a caller with a kind of connection of its own."""
-        with explained():
-            tx = kind.connect(
-                self._url,
-                autocommit=True,
-                connect_timeout=self._connect_timeout_s,
-                application_name="padelops",
-                options=self._options,
-                row_factory=tuple_row,
-            )
+        try:
+            with explained():
+                tx = kind.connect(
+                    self._url,
+                    autocommit=True,
+                    connect_timeout=self._connect_timeout_s,
+                    application_name="padelops",
+                    options=self._options,
+                    row_factory=tuple_row,
+                )
+        except (psycopg.ProgrammingError, ValueError):
+            # Not chained: libpq repeats what it cannot read, and that may be a password.
+            raise InvalidInput(
+                "The database's address cannot be read.",
+                fix="Write postgresql://USER@HOST:PORT/NAME into PADELOPS_DATABASE_URL.",
+            ) from None
         tx.watch_notices()
         return tx
 
@@ -270,6 +290,9 @@ def unknown_if_lost(tx: Tx) -> Iterator[None]:
         if tx.closed or _lost(exc):
             tx.close()
             raise CommitLost from exc
+        if tx.unreplicated:
+            # Cancelled twice: the second cancel fails a statement that has committed already.
+            raise OutcomeUnknown(_NOT_CONFIRMED) from exc
         _raise_explained(exc)
     except Exception:
         raise
@@ -278,7 +301,10 @@ def unknown_if_lost(tx: Tx) -> Iterator[None]:
         tx.close()
         raise OutcomeUnknown("Interrupted while the change was being committed.") from exc
     if tx.unreplicated:
-        raise OutcomeUnknown("The commit was cut short before the standby confirmed it.")
+        raise OutcomeUnknown(_NOT_CONFIRMED)
+
+
+_NOT_CONFIRMED = "The commit was cut short before the standby confirmed it."
 
 
 def _lost(exc: psycopg.Error) -> bool:
@@ -306,6 +332,12 @@ _LOGIN = (
     "The database refuses the login: {detail}.",
     "Check PADELOPS_DATABASE_URL.",
 )
+_IDLED = (DatabaseUnavailable, "The transaction took too long and was ended.", "Try again.")
+_DAMAGED = (
+    Corrupt,
+    "The database's storage is damaged: {detail}.",
+    "Fail over to a standby, and restore this server.",
+)
 _PLAIN: dict[str, tuple[type[PadelopsError], str, str]] = {
     "42501": (
         NotPermitted,
@@ -317,6 +349,15 @@ _PLAIN: dict[str, tuple[type[PadelopsError], str, str]] = {
     "42P01": _LACKING,
     "42703": _LACKING,
     "42883": _LACKING,
+    "0A000": (
+        DatabaseUnavailable,
+        "This server cannot do that now: {detail}.",
+        "Try again; on a standby, ask the primary.",
+    ),
+    "25P03": _IDLED,
+    "25P04": _IDLED,
+    "XX001": _DAMAGED,
+    "XX002": _DAMAGED,
     "25006": (
         DatabaseUnavailable,
         "This server is read-only: it is a standby or is being fenced.",
@@ -339,6 +380,8 @@ def explain(exc: psycopg.Error) -> PadelopsError | None:
     None for what can only be a mistake in padelops itself, such as wrong SQL: that must surface.
     """
     state, detail = exc.sqlstate or "", exc.diag.message_primary or first_line_of(exc)
+    if not state and any(sign in detail for sign in LOGIN_REFUSED):
+        state = "28000"
     if state.startswith("23") and (constraint := exc.diag.constraint_name):
         known = type_of_constraint.get(constraint)
         facts: dict[str, Any] = {"constraint": constraint}
