@@ -36,11 +36,17 @@ from padelops.circuit_breakers import (
     State,
     Tally,
 )
-from padelops.errors import BreakerOpen, DatabaseUnavailable, NotPermitted, Unavailable
+from padelops.errors import (
+    BreakerOpen,
+    DatabaseUnavailable,
+    NotPermitted,
+    OutcomeUnknown,
+    Unavailable,
+)
 from padelops.model import Door
 from padelops.settings import Settings
 from padelops.store.engine import Database
-from padelops.wiring import upgrade_schema
+from padelops.wiring import open_desk, upgrade_schema
 from padelops.wiring.breakers import SharedBreakers
 from testbed.clock import Clock
 from testbed.racing import Running, race
@@ -59,6 +65,7 @@ SPEC = replace(
 )
 ENTRIES = "SELECT action FROM audit_entries WHERE subject_kind = 'breaker' ORDER BY id"
 PATIENCE_S = 30
+AT_SIX = "2026-12-01T18:00"
 
 WATCHER = """
 import select, sys, time
@@ -762,3 +769,34 @@ def test_closing_hangs_up_on_a_connection_that_is_being_made(
 
     assert dialling._tx is not None
     assert dialling._tx.closed
+
+
+def test_a_database_that_is_away_opens_creation_and_is_found_again(
+    running: EmbeddedPostgres, demo_clubs: Path
+) -> None:
+    """
+    Bookings fail, then are refused at once; when the server is back, probes close it.
+    """
+    settings = Settings(database_url=SecretStr(running.url()), home=running.home)
+    with open_desk(settings, clock=Clock()) as desk:
+        desk.apply_club_file(demo_clubs)
+        desk.book("centro/2", AT_SIX, player="Ana Ruiz", dry_run=True)
+        breaker = desk.breakers["reservation_creation"]
+        breaker._replica._memory_retry_s = 0
+        running.stop("immediate")
+        met = []
+        for _ in range(25):
+            with pytest.raises((Unavailable, OutcomeUnknown)) as caught:
+                desk.book("centro/2", AT_SIX, player="Ana Ruiz")
+            met.append(type(caught.value))
+        running.ensure_running()
+        late = datetime.now(UTC) + timedelta(seconds=breaker.spec.limits.open_s)
+        breaker._now = breaker._replica._now = lambda: late
+        for _ in range(3):
+            desk.book("centro/2", AT_SIX, player="Ana Ruiz", dry_run=True)
+        shown = breaker.snapshot()
+
+    # The first one found its connection cut off while it sent.
+    assert [OutcomeUnknown, DatabaseUnavailable, BreakerOpen] == list(dict.fromkeys(met))
+    assert 5 <= met.count(BreakerOpen)
+    assert (State.CLOSED, False) == (shown.state, shown.degraded)

@@ -43,7 +43,8 @@ NEARBY = timedelta(hours=3)
 
 MOST_ALTERNATIVES = 6
 
-SLOW = "The database did not answer in time."
+UNANSWERED = "The database did not answer."
+"""All that is told: customers read this, and a driver's words name hosts."""
 
 MOST_READS = 3
 """How often a day is read anew when its club keeps changing under it."""
@@ -222,7 +223,7 @@ class AvailabilityDesk:
         except (DatabaseUnavailable, CourtBusy, BreakerOpen) as exc:
             self.counts.add("availability.uncertain")
             free, from_cache = {}, False
-            doubt = SLOW if isinstance(exc, CourtBusy) else exc.message
+            doubt = exc.message if isinstance(exc, BreakerOpen) else UNANSWERED
         return Availability(
             club=club.slug,
             zone=club.zone.key,

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 app = typer.Typer(help="Circuit breakers: what is down is left alone, and something else happens.")
 
+FOLLOWED = "Every process follows within a second."
+
 Name = Annotated[str, typer.Argument(help="The breaker, as `padelops breakers list` names it.")]
 Reason = Annotated[
     str, typer.Option(help="Why, in one line; whoever finds it at night reads this.")
@@ -40,7 +42,7 @@ def open_breaker(ctx: typer.Context, name: Name, reason: Reason) -> None:
     with opened() as desk:
         snapshot = desk.breakers[name].force_open(actor=desk.origin.actor, reason=reason)
     show(ctx, snapshot, _record)
-    say(ctx, f"Every process follows within a second. End it: padelops breakers release {name}")
+    say(ctx, f"{FOLLOWED} To end it: padelops breakers release {name} --reason …")
 
 
 @app.command("close")
@@ -59,7 +61,7 @@ def close_breaker(
         close = breaker.force_closed if hold else breaker.reset
         snapshot = close(actor=desk.origin.actor, reason=reason)
     show(ctx, snapshot, _record)
-    say(ctx, "Every process follows within a second.")
+    say(ctx, FOLLOWED)
 
 
 @app.command()
@@ -68,7 +70,7 @@ def release(ctx: typer.Context, name: Name, reason: Reason) -> None:
     with opened() as desk:
         snapshot = desk.breakers[name].release(actor=desk.origin.actor, reason=reason)
     show(ctx, snapshot, _record)
-    say(ctx, "Every process follows within a second.")
+    say(ctx, FOLLOWED)
 
 
 def _list(document: Mapping[str, Any]) -> Iterator[Piece]:
