@@ -94,6 +94,7 @@ def checked_day(day: date) -> date:
     return day
 
 
+@lru_cache(maxsize=4096)
 def parse_start(text: str, zone: ZoneInfo) -> datetime:
     """
     Read a moment: `2026-12-05T18:00` on the club's wall, or with `Z` or an offset.

@@ -12,7 +12,9 @@ Source: CRITICAL_PATHS.md, path 3; DESIGN.md section 4.3.
 
 from __future__ import annotations
 
-import uuid
+import hashlib
+import json
+import os
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -20,7 +22,6 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from padelops.booking import rules
-from padelops.booking.club_file import digest_of
 from padelops.booking.club_time import local, parse_start
 from padelops.booking.clubs import Catalogue, Club, Court, split_address
 from padelops.booking.double_booking import (
@@ -91,22 +92,18 @@ class BookingRequest:
 
     def digest(self, method: PaymentMethod) -> str:
         """What the idempotency key stands for. The expected total is a guard, not a wish."""
-        return digest_of(
-            {
-                "courts": sorted(self.courts),
-                "starts": self.starts,
-                "minutes": self.minutes,
-                "player": [
-                    self.player.name,
-                    self.player.email,
-                    self.player.phone,
-                    self.player.count,
-                    self.player.notes,
-                ],
-                "member_tier": self.member_tier,
-                "payment": [method.value, self.card],
-            }
+        player = self.player
+        text = json.dumps(
+            [
+                sorted(self.courts),
+                self.starts,
+                self.minutes,
+                [player.name, player.email, player.phone, player.count, player.notes],
+                self.member_tier,
+                [method.value, self.card],
+            ]
         )
+        return hashlib.sha256(text.encode()).hexdigest()
 
 
 @dataclass(frozen=True, slots=True)
@@ -479,7 +476,7 @@ def _reservation_of(
         id=claimed.id,
         club_id=club.id,
         club=club.slug,
-        time_zone=str(club.zone),
+        time_zone=club.zone.key,
         court_id=court.id,
         court=court.name,
         status=row.status,
@@ -522,7 +519,7 @@ def _existing(tx: Tx, reservation_id: int) -> Reservation:
 
 def _checked_key(key: str | None) -> str:
     if key is None:
-        return f"auto-{uuid.uuid4()}"
+        return f"auto-{os.urandom(16).hex()}"
     return checked_text("key", key, longest=200)
 
 

@@ -56,6 +56,8 @@ def checked_text(what: str, text: str, *, longest: int, lines: bool = False) -> 
         raise InvalidInput(f"The {what} must not be empty.")
     if len(text) > longest:
         raise InvalidInput(f"The {what} has {len(text)} characters; {longest} is the most.")
+    if text.isprintable():
+        return text  # as nearly always; the rest finds out what is wrong
     allowed = "\n\t" if lines else ""
     if any(unicodedata.category(char) == "Cc" and char not in allowed for char in text):
         raise InvalidInput(f"The {what} must not hold control characters.")

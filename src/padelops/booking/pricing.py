@@ -20,7 +20,14 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
-from padelops.booking.rates import FACTOR_SCALE, HOUR, PERCENT_SCALE, rates_of, stretches
+from padelops.booking.rates import (
+    FACTOR_SCALE,
+    HOUR,
+    PERCENT_SCALE,
+    Discount,
+    rates_of,
+    stretches,
+)
 from padelops.booking.tariff import Tariff, TaxMode
 from padelops.booking.terms import explain
 from padelops.errors import InvalidInput, TariffUnusable
@@ -129,8 +136,13 @@ def quote(tariff: Tariff, court_name: str, slot: Slot, *, member_tier: str | Non
         InvalidInput: the tariff has no such member tier; names those it has.
     """
     rates = rates_of(tariff)
-    discount = rates.discount(member_tier)
-    hourly = rates.of_court(court_name)
+    return _quote(tariff, rates.of_court(court_name), slot, rates.discount(member_tier))
+
+
+@lru_cache(maxsize=4096)
+def _quote(tariff: Tariff, hourly: int, slot: Slot, discount: Discount | None) -> Quote:
+    """Kept, because courts of one price sell the same few slots all day long."""
+    rates = rates_of(tariff)
     digits = rates.digits
 
     lines = []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from padelops.booking.club_time import local
@@ -10,7 +11,7 @@ from padelops.booking.opening_hours import covers, open_between
 from padelops.errors import OutsideHours, RuleBroken
 
 if TYPE_CHECKING:
-    from datetime import datetime
+    from datetime import date, datetime
 
     from padelops.booking.clubs import Club
     from padelops.model import Slot
@@ -45,23 +46,38 @@ def check(club: Club, slot: Slot, *, now: datetime) -> None:
             slot_step_minutes=rules.slot_step_minutes,
         )
     last_day = local(now, club.zone).date() + timedelta(days=rules.advance_days)
-    if local(slot.starts_at, club.zone).date() > last_day:
+    day, is_open, is_on_step = _on_the_wall(club, slot)
+    if day > last_day:
         raise RuleBroken(
             f"{club.slug} takes bookings {rules.advance_days} days ahead, until {last_day}.",
             rule="advance_days",
             last_day=last_day.isoformat(),
         )
-    if not covers(club.hours, club.zone, slot):
+    if not is_open:
         raise OutsideHours(
             f"{club.slug} is not open for all of that time.", fix=_hours_of_day(club, slot)
         )
-    if not on_step(club, slot):
+    if not is_on_step:
         raise RuleBroken(
             f"{club.slug} starts bookings every {rules.slot_step_minutes} minutes after it opens.",
             fix=_hours_of_day(club, slot),
             rule="slot_step",
             slot_step_minutes=rules.slot_step_minutes,
         )
+
+
+@lru_cache(maxsize=4096)
+def _on_the_wall(club: Club, slot: Slot) -> tuple[date, bool, bool]:
+    """
+    The local date of the start, whether the club is open all the while, whether it is on a step.
+
+    Kept, because a club sells the same few starts on all its courts and all day long.
+    """
+    return (
+        local(slot.starts_at, club.zone).date(),
+        covers(club.hours, club.zone, slot),
+        on_step(club, slot),
+    )
 
 
 def on_step(club: Club, slot: Slot) -> bool:
