@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import yaml
 from pydantic import (
+    AfterValidator,
     BeforeValidator,
     Field,
     JsonValue,
@@ -27,6 +28,8 @@ from pydantic import (
 from padelops.booking.cancellation_policy import CancellationPolicy
 from padelops.booking.club_time import parse_start, zone
 from padelops.booking.opening_hours import OpeningHours
+from padelops.booking.players import checked_text
+from padelops.booking.reminder_rules import ReminderRules
 from padelops.booking.tariff import Tariff, TariffRules, Tax
 from padelops.booking.terms import Amount, Currency, Name, Terms, check_amount, each_once, explain
 from padelops.errors import InvalidInput
@@ -40,7 +43,20 @@ LARGEST_FILE = 1_000_000
 
 Slug = Annotated[str, StringConstraints(strict=True, pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")]
 CourtName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,31}$")]
-Text = Annotated[str, StringConstraints(strict=True, min_length=1, max_length=200)]
+
+
+def _storable(text: str) -> str:
+    try:
+        return checked_text("text", text, longest=200)
+    except InvalidInput as exc:
+        raise ValueError(str(exc)) from exc
+
+
+Text = Annotated[
+    str,
+    StringConstraints(strict=True, min_length=1, max_length=200),
+    AfterValidator(_storable),
+]
 
 
 def _text_of_number(value: object) -> object:
@@ -58,6 +74,17 @@ class CourtTerms(Terms):
     hourly_price: Amount | None = None
     in_service: bool = True
     attributes: dict[Name, JsonValue] = Field(default={}, max_length=50)
+
+    @field_validator("attributes")
+    @classmethod
+    def _can_be_stored(cls, attributes: dict[str, JsonValue]) -> dict[str, JsonValue]:
+        try:
+            text = json.dumps(attributes, allow_nan=False)
+        except (ValueError, RecursionError) as exc:
+            raise ValueError("Use plain texts, numbers, lists and blocks.") from exc
+        if "\\u0000" in text or "\\ud8" in text:
+            raise ValueError("Use texts without NUL bytes.")
+        return attributes
 
 
 class BookingRules(Terms):
@@ -111,6 +138,7 @@ class ClubFile(Terms):
     tariff: TariffRules = TariffRules()
     rules: BookingRules = BookingRules()
     cancellation: CancellationPolicy = CancellationPolicy()
+    reminders: ReminderRules = ReminderRules()
     blocks: tuple[BlockTerms, ...] = Field(default=(), max_length=2000)
 
     @field_validator("time_zone")
