@@ -13,7 +13,7 @@ ARGS ?=
 # Two workers for two cores; each has its own PostgreSQL.
 WORKERS ?= 2
 
-.PHONY: demo test test-15 lint bench bench-quick clean
+.PHONY: demo test test-15 lint bench bench-quick constraints clean
 
 demo: $(VENV)/installed
 	$(BIN)/padelops demo --yes
@@ -36,6 +36,14 @@ bench: $(VENV)/installed-dev
 
 bench-quick: $(VENV)/installed-dev
 	$(BIN)/python load_tests/bench_booking.py --quick $(ARGS)
+
+# After a change of pyproject.toml's bounds: what CI installs, written down anew.
+constraints:
+	$(PYTHON) -m venv --clear $(VENV)-constraints
+	$(VENV)-constraints/bin/python -m pip install --quiet -e '.[dev]'
+	{ head -n 1 constraints.txt; $(VENV)-constraints/bin/python -m pip freeze --exclude-editable; } > constraints.new
+	mv constraints.new constraints.txt
+	rm -rf $(VENV)-constraints
 
 clean:
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist
