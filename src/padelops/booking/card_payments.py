@@ -33,6 +33,7 @@ from padelops.booking.payment_records import GRACE
 from padelops.booking.payments import Opening
 from padelops.errors import (
     BreakerOpen,
+    ConstraintBroken,
     InvalidInput,
     OutcomeUnknown,
     PartlyDone,
@@ -40,7 +41,7 @@ from padelops.errors import (
     Unavailable,
 )
 from padelops.model import PaymentMethod, ReservationStatus
-from padelops.store import payments
+from padelops.store import payments, reservations
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -139,6 +140,13 @@ class CardPayment:
         if reservation.status != ReservationStatus.PENDING:
             return reservation
         fault_points.reach("held")
+        attempt_id = self._write_attempt(reservation, card, origin=origin, now=now)
+        fault_points.reach("attempt_written")
+        return self.authorize(attempt_id, origin=origin, now=now)
+
+    def _write_attempt(
+        self, reservation: Reservation, card: str | None, *, origin: Origin, now: datetime
+    ) -> int:
         reference = f"padelops-{reservation.id}-{uuid.uuid4().hex[:12]}"
         with self.database.transaction(origin) as tx:
             attempt_id = payments.insert_attempt(
@@ -151,6 +159,8 @@ class CardPayment:
                 next_step_at=now + GRACE,
             )
         fault_points.reach("attempt_written")
+        if attempt_id is None:
+            return self._now(reservation.id)
         return self.authorize(attempt_id, origin=origin, now=now)
 
     def authorize(self, attempt_id: int, *, origin: Origin, now: datetime) -> Reservation:
@@ -179,7 +189,8 @@ class CardPayment:
             self.books.declined(attempt, exc, origin=origin, now=now)
             raise
         except (GatewayUnavailable, BreakerOpen) as exc:
-            self.books.queued(attempt, exc, until=now + QUEUED_HOLD, origin=origin)
+            if not self.books.queued(attempt, exc, until=now + QUEUED_HOLD, origin=origin):
+                raise self._late(attempt.claim_id) from exc
             raise PaymentQueued(
                 f"Reservation {attempt.claim_id} is held; its payment is queued. {exc.message}",
                 fix=f"When the gateway is back: padelops payments retry {attempt.claim_id}",
@@ -194,29 +205,46 @@ class CardPayment:
             budget_s=CONFIRM_BUDGET_S,
         )
         if not stands:
-            raise LatePayment(reservation_id=attempt.claim_id)
+            raise self._late(attempt.claim_id)
         fault_points.reach("confirmed")
-        with self.database.reading() as tx:
-            return self.books.reservation(tx, attempt.claim_id)
+        return self._now(attempt.claim_id)
 
-    def resume(self, reservation: Reservation, *, origin: Origin, now: datetime) -> Reservation:
+    def resume(
+        self, reservation: Reservation, *, card: str | None, origin: Origin, now: datetime
+    ) -> Reservation:
         """
-        Ask the gateway what became of a payment that was left open.
+        Go on where an earlier request with the same key stopped: pay for a hold that nobody asked
+        the gateway about, or ask what became of a payment that was left open.
 
         Raises:
-            PaymentUnknown: it still does not tell.
+            PaymentUnknown: the gateway still does not tell. And whatever `settle` raises.
         """
         with self.database.reading() as tx:
             attempt = payments.last_attempt(tx, reservation.id)
-        if attempt is None or attempt.state not in {"started", "unknown"}:
+        if attempt is None:
+            return self.settle(reservation, card=card, origin=origin, now=now)
+        if attempt.state not in {"started", "unknown"}:
             return reservation
         self.steps.take_attempt(attempt.id, worker=f"replay-{uuid.uuid4()}", origin=origin, now=now)
         with self.database.reading() as tx:
-            found = self.books.reservation(tx, reservation.id)
             attempt = payments.attempt(tx, attempt.id)
         if attempt.state in {"started", "unknown"}:
             raise self._unknown(reservation.id)
-        return found
+        return self._now(reservation.id)
+
+    def _requeued(
+        self, attempt: Attempt, reservation: Reservation, *, origin: Origin, now: datetime
+    ) -> Reservation:
+        with self.database.transaction(origin) as tx:
+            held = reservations.lock(tx, reservation.id)
+            attempt = payments.attempt(tx, attempt.id, lock=True)
+            ours = held is not None and held.status == ReservationStatus.PENDING
+            ours = ours and attempt.state == "queued"
+            if ours:
+                self.books.restart(tx, attempt, now=now)
+        if ours:
+            return self.authorize(attempt.id, origin=origin, now=now)
+        raise self._unknown(reservation.id)  # somebody else is just trying
 
     def cancelled(self, tx: Tx, reservation: Reservation, refund: Decimal, *, now: datetime) -> str:
         """Queue what happens to the money of a reservation that is being cancelled."""
@@ -247,7 +275,25 @@ class CardPayment:
                     else reservation.payment_status
                 )
             case _:
+                # Taken at the desk, after the card came to nothing: handed back there too.
+                if reservation.captured:
+                    return "refund_due" if refund else reservation.payment_status
                 return "nothing_due"
+
+    def _now(self, reservation_id: int) -> Reservation:
+        """The reservation as it stands by now."""
+        with self.database.reading() as tx:
+            return self.books.reservation(tx, reservation_id)
+
+    def _late(self, reservation_id: int) -> LatePayment:
+        with self.database.reading() as tx:
+            status = self.books.reservation(tx, reservation_id).status
+        if status == ReservationStatus.CANCELLED:
+            return LatePayment(
+                "The reservation was cancelled while its payment was under way. Nothing is charged.",
+                reservation_id=reservation_id,
+            )
+        return LatePayment(reservation_id=reservation_id)
 
     def _unknown(self, reservation_id: int) -> PaymentUnknown:
         return PaymentUnknown(

@@ -15,7 +15,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from contextlib import nullcontext
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -42,6 +42,7 @@ from padelops.errors import (
     InvalidInput,
     OutcomeUnknown,
     PadelopsError,
+    PartlyDone,
     PriceChanged,
     Refused,
     Unavailable,
@@ -51,7 +52,7 @@ from padelops.store import claims, reservations
 from padelops.store.claims import Claimed, NewReservation
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from contextlib import AbstractContextManager
 
     from padelops.booking.counts import Counts
@@ -186,8 +187,12 @@ class Creation:
                 raise _unsettled(lost or exc, key) from exc
             else:
                 if isinstance(made, Booking):
-                    found = self.payment.resume(made.reservation, origin=origin, now=now)
-                    return replace(made, reservation=found)
+                    return replace(
+                        made,
+                        reservation=self.payment.resume(
+                            made.reservation, card=request.card, origin=origin, now=now
+                        ),
+                    )
                 if made is not None:
                     self.counts.add("booking.created")
                     return self._settled(request, *made, origin=origin, now=now, dry_run=dry_run)
@@ -381,16 +386,24 @@ class Creation:
             )
         ]
         if not dry_run:
-            try:
+            with _naming(plan.rows[0].idempotency_key or ""):
                 made = [
                     self.payment.settle(reservation, card=request.card, origin=origin, now=now)
                     for reservation in made
                 ]
-            except PadelopsError as exc:
-                # Whoever asks again does it with this key.
-                exc.facts.setdefault("key", plan.rows[0].idempotency_key)
-                raise
         return Booking(made[0], tuple(made[1:]), dry_run=dry_run)
+
+    def _resumed(
+        self,
+        reservation: Reservation,
+        request: BookingRequest,
+        key: str,
+        *,
+        origin: Origin,
+        now: datetime,
+    ) -> Reservation:
+        with _naming(key):
+            return self.payment.resume(reservation, card=request.card, origin=origin, now=now)
 
     def _replayed(self, reservation_id: int, *, new: bool) -> Booking:
         try:
@@ -521,6 +534,21 @@ def _checked_key(key: str | None) -> str:
     if key is None:
         return f"auto-{os.urandom(16).hex()}"
     return checked_text("key", key, longest=200)
+
+
+@contextmanager
+def _naming(key: str) -> Iterator[None]:
+    """Tell whoever asks again about a held court to do it with this key."""
+    try:
+        yield
+    except Unavailable as exc:
+        raise _unsettled(exc, key) from exc
+    except PadelopsError as exc:
+        exc.facts.setdefault("key", key)
+        if isinstance(exc, OutcomeUnknown | PartlyDone):
+            again = f"Or book the same again with the key {key}."
+            exc.fix = f"{exc.fix} {again}" if exc.fix else again
+        raise
 
 
 def _unsettled(exc: PadelopsError, key: str) -> OutcomeUnknown:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from padelops.errors import InvalidInput, NotFound, Refused
 from padelops.model import PaymentMethod, ReservationStatus
-from padelops.store import reservations
+from padelops.store import payments, reservations
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -63,8 +63,10 @@ class PaymentPath(Protocol):
         """Take the payment for a committed claim; the reservation as it then stands."""
         ...
 
-    def resume(self, reservation: Reservation, *, origin: Origin, now: datetime) -> Reservation:
-        """Settle what was left open, for a caller who asks again with the same key."""
+    def resume(
+        self, reservation: Reservation, *, card: str | None, origin: Origin, now: datetime
+    ) -> Reservation:
+        """Go on where the first request stopped, for a caller who asks again with its key."""
         ...
 
     def at_stake(self, reservation: Reservation) -> Decimal:
@@ -96,8 +98,10 @@ class DeskPayment:
         del card, origin, now  # nothing happens before the player comes
         return reservation
 
-    def resume(self, reservation: Reservation, *, origin: Origin, now: datetime) -> Reservation:
-        del origin, now
+    def resume(
+        self, reservation: Reservation, *, card: str | None, origin: Origin, now: datetime
+    ) -> Reservation:
+        del card, origin, now
         return reservation
 
     def at_stake(self, reservation: Reservation) -> Decimal:
@@ -122,10 +126,11 @@ def settle_at_desk(database: Database, reservation_id: int, *, origin: Origin) -
         reservation = reservations.lock(tx, reservation_id)
         if reservation is None:
             raise NotFound(f"There is no reservation {reservation_id}.")
-        match reservation.payment_method, reservation.payment_status:
-            case PaymentMethod.DESK, "due":
+        match reservation.payment_status:
+            # Also by card, where the authorization came to nothing.
+            case "due":
                 kind, amount = "captured", reservation.total
-            case PaymentMethod.DESK, "refund_due":
+            case "refund_due" if payments.refund_of_claim(tx, reservation_id) is None:
                 kind, amount = "refunded", reservation.refund_due - reservation.refunded
             case _:
                 raise NothingToSettle(

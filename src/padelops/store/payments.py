@@ -43,6 +43,7 @@ class Attempt:
     state: str
     next_step: str | None
     next_step_at: datetime | None
+    review_of: str | None
     tries: int
     last_error: str | None
     asked_at: datetime
@@ -76,9 +77,12 @@ def insert_attempt(
     card: str,
     asked_at: datetime,
     next_step_at: datetime,
-) -> int:
+) -> int | None:
     """
     Write down what is about to be asked, for the claim's whole total.
+
+    Returns:
+        The attempt's id. None when the hold does not stand any more, or somebody else is asking.
 
     Args:
         next_step_at: when it is reconciled, if nothing more is heard of it.
@@ -94,9 +98,7 @@ def insert_attempt(
             "next_step_at": next_step_at,
         },
     ).fetchone()
-    if row is None:
-        raise LookupError(f"claim {claim_id} vanished, though rows are never deleted")
-    return int(row[0])
+    return None if row is None else int(row[0])
 
 
 def attempt(tx: Tx, attempt_id: int, *, lock: bool = False) -> Attempt:
@@ -131,12 +133,18 @@ def move_attempt(
     *,
     next_step: str | None = None,
     next_step_at: datetime | None = None,
+    review_of: str | None = None,
     gateway_ref: str | None = None,
     tries: int = 0,
     last_error: str | None = None,
     asked_at: datetime | None = None,
 ) -> None:
-    """Write down where an attempt stands, and what comes next."""
+    """
+    Write down where an attempt stands, and what comes next.
+
+    Args:
+        review_of: for the step `review`: the step that a person's word lets go on.
+    """
     tx.execute(
         _SQL["move_attempt"],
         {
@@ -144,6 +152,7 @@ def move_attempt(
             "state": state,
             "next_step": next_step,
             "next_step_at": next_step_at,
+            "review_of": review_of,
             "gateway_ref": gateway_ref,
             "tries": tries,
             "last_error": None if last_error is None else last_error[:1000],
@@ -153,7 +162,7 @@ def move_attempt(
 
 
 def wake_attempt(tx: Tx, attempt_id: int, *, now: datetime) -> bool:
-    """Have an open attempt looked at again now."""
+    """Have an attempt looked at again now; False where all is known about it."""
     return tx.execute(_SQL["wake_attempt"], {"id": attempt_id, "now": now}).fetchone() is not None
 
 
@@ -216,10 +225,16 @@ def move_refund(
     *,
     due_at: datetime,
     gateway_ref: str | None = None,
+    reference: str | None = None,
     tries: int = 0,
     last_error: str | None = None,
 ) -> bool:
-    """Write down where a refund stands; False when it was done before."""
+    """
+    Write down where a refund stands; False when it was done before.
+
+    Args:
+        reference: a new one, for a refund that failed under its old one for good.
+    """
     row = tx.execute(
         _SQL["move_refund"],
         {
@@ -227,6 +242,7 @@ def move_refund(
             "state": state,
             "due_at": due_at,
             "gateway_ref": gateway_ref,
+            "reference": reference,
             "tries": tries,
             "last_error": None if last_error is None else last_error[:1000],
         },
@@ -234,15 +250,20 @@ def move_refund(
     return row is not None
 
 
+def drop_refund(tx: Tx, claim_id: int) -> None:
+    """Owe nothing back any more, because nothing was taken."""
+    tx.execute(_SQL["drop_refund"], {"claim_id": claim_id})
+
+
 def confirm(tx: Tx, claim_id: int) -> bool:
     """
-    Make a hold a booking. False when it was ended in another way, or when it had expired and the
-    court was sold again: the exclusion constraint decides, and only this step is undone.
+    Make a hold a booking. False when it was ended in another way, or when it had expired and its
+    court, or its key, went to another booking: the constraints decide, and only this is undone.
     """
     try:
         with tx.transaction():
             return tx.execute(_SQL["confirm"], {"id": claim_id}).fetchone() is not None
-    except psycopg.errors.ExclusionViolation:
+    except (psycopg.errors.ExclusionViolation, psycopg.errors.UniqueViolation):
         return False
 
 
@@ -268,6 +289,11 @@ def expired_holds(tx: Tx, *, now: datetime, limit: int) -> list[int]:
     """Holds past their deadline with no payment under way."""
     rows = tx.execute(_SQL["expired_holds"], {"now": now, "limit": limit}).fetchall()
     return [row[0] for row in rows]
+
+
+def lapse_orphans(tx: Tx) -> int:
+    """Drop the attempts that wait for a person although a rival took their hold; how many."""
+    return tx.execute(_SQL["lapse_orphans"]).rowcount
 
 
 def lapse_queued(tx: Tx, claim_id: int) -> None:

@@ -2,24 +2,27 @@
 -- then its refund; a lease is taken and given back outside of these.
 
 -- name: insert_attempt
+-- Only for a hold that still stands and for which nobody else is asking: two requests with the same
+-- key never ask twice.
 INSERT INTO payment_attempts (club_id, claim_id, reference, gateway, card, currency, amount, next_step, next_step_at, asked_at)
 SELECT club_id, id, %(reference)s, %(gateway)s, %(card)s, currency, total, 'reconcile', %(next_step_at)s, %(asked_at)s
-  FROM claims WHERE id = %(claim_id)s
+  FROM claims WHERE id = %(claim_id)s AND status = 'pending'
+    ON CONFLICT DO NOTHING
 RETURNING id;
 
 -- name: attempt
 SELECT id, club_id, claim_id, reference, gateway, gateway_ref, card, currency, amount, state, next_step,
-       next_step_at, tries, last_error, asked_at, created_at, updated_at
+       next_step_at, review_of, tries, last_error, asked_at, created_at, updated_at
   FROM payment_attempts WHERE id = %(id)s;
 
 -- name: attempt_by_reference
 SELECT id, club_id, claim_id, reference, gateway, gateway_ref, card, currency, amount, state, next_step,
-       next_step_at, tries, last_error, asked_at, created_at, updated_at
+       next_step_at, review_of, tries, last_error, asked_at, created_at, updated_at
   FROM payment_attempts WHERE reference = %(reference)s;
 
 -- name: last_attempt
 SELECT id, club_id, claim_id, reference, gateway, gateway_ref, card, currency, amount, state, next_step,
-       next_step_at, tries, last_error, asked_at, created_at, updated_at
+       next_step_at, review_of, tries, last_error, asked_at, created_at, updated_at
   FROM payment_attempts WHERE claim_id = %(claim_id)s ORDER BY id DESC LIMIT 1;
 
 -- name: lock_attempt
@@ -28,15 +31,17 @@ SELECT id FROM payment_attempts WHERE id = %(id)s FOR UPDATE;
 -- name: move_attempt
 UPDATE payment_attempts
    SET state = %(state)s, gateway_ref = coalesce(%(gateway_ref)s, gateway_ref), next_step = %(next_step)s,
-       next_step_at = %(next_step_at)s, tries = %(tries)s, last_error = %(last_error)s,
+       next_step_at = %(next_step_at)s, review_of = %(review_of)s, tries = %(tries)s, last_error = %(last_error)s,
        asked_at = coalesce(%(asked_at)s, asked_at), updated_at = now()
  WHERE id = %(id)s;
 
 -- name: wake_attempt
--- Look again now: a webhook or a person says that something may have happened.
+-- Look again now: a webhook or a person says that something may have happened, also to what was given
+-- up. What is open is asked about, whatever it waited for; a promised sum keeps its step.
 UPDATE payment_attempts
-   SET next_step = coalesce(next_step, 'reconcile'), next_step_at = %(now)s, updated_at = now()
- WHERE id = %(id)s AND state IN ('started', 'unknown', 'authorized')
+   SET next_step = CASE state WHEN 'authorized' THEN coalesce(next_step, 'reconcile') ELSE 'reconcile' END,
+       next_step_at = %(now)s, updated_at = now()
+ WHERE id = %(id)s AND state IN ('started', 'unknown', 'authorized', 'never_arrived')
 RETURNING id;
 
 -- name: due_attempts
@@ -88,9 +93,13 @@ SELECT id, club_id, claim_id, attempt_id, reference, amount, state, gateway_ref,
 -- name: move_refund
 UPDATE refunds
    SET state = %(state)s, gateway_ref = coalesce(%(gateway_ref)s, gateway_ref), due_at = %(due_at)s,
-       tries = %(tries)s, last_error = %(last_error)s
+       reference = coalesce(%(reference)s, reference), tries = %(tries)s, last_error = %(last_error)s
  WHERE id = %(id)s AND state IN ('due', 'unknown', 'failed')
 RETURNING id;
+
+-- name: drop_refund
+UPDATE refunds SET state = 'dropped', last_error = 'nothing was taken'
+ WHERE claim_id = %(claim_id)s AND state IN ('due', 'unknown', 'failed');
 
 -- name: confirm
 -- The hold becomes a booking. An expired one goes back under the exclusion constraint, which refuses
@@ -126,6 +135,12 @@ SELECT claims.id
 -- A queued attempt whose hold is gone will not be made any more.
 UPDATE payment_attempts SET state = 'never_arrived', last_error = 'the hold ran out', updated_at = now()
  WHERE claim_id = %(claim_id)s AND state = 'queued';
+
+-- name: lapse_orphans
+-- The same, where a rival ended the hold and not the sweep.
+UPDATE payment_attempts AS attempts SET state = 'never_arrived', last_error = 'the hold ran out', updated_at = now()
+  FROM claims
+ WHERE claims.id = attempts.claim_id AND attempts.state = 'queued' AND claims.status <> 'pending';
 
 -- name: insert_event
 INSERT INTO gateway_events (gateway, event_id, kind, reference, club_id)
