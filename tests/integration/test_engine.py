@@ -122,6 +122,8 @@ class Meddled:
             return self._instead(self._tx, query, *values)
         return self._tx.execute(query, *values)
 
+    run = execute
+
     def __getattr__(self, name: str) -> Any:
         return getattr(self._tx, name)
 

@@ -111,7 +111,7 @@ def insert_reservation(
         "door": origin.door.value,
         "request_id": origin.request_id,
     }
-    row = tx.execute(_INSERT_RESERVATION, values).fetchone()
+    row = tx.run(_INSERT_RESERVATION, values).fetchone()
     return None if row is None else Claimed(*row)
 
 
@@ -168,7 +168,7 @@ def of_courts(
     tx: Tx, club_id: int, court_ids: Sequence[int], window_start: datetime, window_end: datetime
 ) -> tuple[str | None, list[LiveClaim]]:
     """The club's state, and the live claims that touch a window, by court and start."""
-    rows = tx.execute(
+    rows = tx.run(
         _OF_COURTS,
         {
             "club_id": club_id,
@@ -186,7 +186,7 @@ def stamp_of_courts(
     tx: Tx, club_id: int, court_ids: Sequence[int], window_start: datetime, window_end: datetime
 ) -> tuple[str | None, str]:
     """The club's state, and a text that differs after any change to it or the window's claims."""
-    row = tx.execute(
+    row = tx.run(
         _STAMP_OF_COURTS,
         {
             "club_id": club_id,
