@@ -15,8 +15,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from padelops.booking.bookings import Booking
     from padelops.booking.cancellation import Cancellation, Reason
-    from padelops.booking.creation import Booking
     from padelops.booking.players import Player
     from padelops.booking.search import Page, SearchRequest
     from padelops.errors import (
@@ -59,7 +59,7 @@ __all__ = [
 ]
 
 _HOMES = {
-    "Booking": "booking.creation",
+    "Booking": "booking.bookings",
     "Cancellation": "booking.cancellation",
     "Desk": "wiring",
     "Page": "booking.search",

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from padelops.adapters.breaker_memory import DatabaseBreakerMemory
-from padelops.booking.creation import BookingRequest, Creation
+from padelops.booking.bookings import BookingRequest
+from padelops.booking.creation import Creation
 from padelops.booking.payments import DeskPayment
 from padelops.booking.players import Player
 from padelops.circuit_breakers import Report, Shared, State, Tally

@@ -12,8 +12,6 @@ Source: CRITICAL_PATHS.md, path 3; DESIGN.md section 4.3.
 
 from __future__ import annotations
 
-import hashlib
-import json
 import os
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
@@ -22,6 +20,8 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from padelops.booking import rules
+from padelops.booking.bookings import Booking, BookingRequest
+from padelops.booking.club_price import price_of
 from padelops.booking.club_time import local, parse_start
 from padelops.booking.clubs import Catalogue, Club, Court, split_address
 from padelops.booking.double_booking import (
@@ -31,10 +31,8 @@ from padelops.booking.double_booking import (
     claim_within,
     within_budget,
 )
-from padelops.booking.players import Player, checked_text
-from padelops.booking.pricing import Quote, Source, fallback_quote, quote_or_fallback
+from padelops.booking.players import checked_text
 from padelops.errors import (
-    BreakerOpen,
     CommitLost,
     CourtBusy,
     CourtTaken,
@@ -47,7 +45,7 @@ from padelops.errors import (
     Refused,
     Unavailable,
 )
-from padelops.model import Origin, PaymentMethod, Slot
+from padelops.model import Origin, Slot
 from padelops.store import claims, reservations
 from padelops.store.claims import Claimed, NewReservation
 
@@ -57,6 +55,7 @@ if TYPE_CHECKING:
 
     from padelops.booking.counts import Counts
     from padelops.booking.payments import PaymentPath
+    from padelops.booking.pricing import Quote
     from padelops.store.engine import Database, Tx
     from padelops.store.reservations import Reservation
 
@@ -65,73 +64,6 @@ MOST_COURTS = 20
 
 MOST_ATTEMPTS = 5
 """How often one booking is priced and claimed anew, when its club keeps changing under it."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BookingRequest:
-    """
-    What a caller asks for.
-
-    Args:
-        courts: addresses such as `centro/2`, all of one club; several are booked all or none.
-        starts: ISO 8601, club time or with an offset.
-        minutes: None for the club's usual length.
-        key: idempotency key; the same key and the same request give the same reservation.
-        expected_total: what the caller showed its customer, for each court; another price is
-            refused.
-        card: the gateway's token for the card, such as `tok_visa`; never a card number.
-    """
-
-    courts: tuple[str, ...]
-    starts: str
-    minutes: int | None
-    player: Player
-    member_tier: str | None = None
-    key: str | None = None
-    expected_total: Decimal | None = None
-    card: str | None = None
-
-    def digest(self, method: PaymentMethod) -> str:
-        """What the idempotency key stands for. The expected total is a guard, not a wish."""
-        player = self.player
-        text = json.dumps(
-            [
-                sorted(self.courts),
-                self.starts,
-                self.minutes,
-                [player.name, player.email, player.phone, player.count, player.notes],
-                self.member_tier,
-                [method.value, self.card],
-            ]
-        )
-        return hashlib.sha256(text.encode()).hexdigest()
-
-
-@dataclass(frozen=True, slots=True)
-class Booking:
-    """
-    A reservation as its maker gets it.
-
-    Attributes:
-        others: the further courts of the same party.
-        replayed: the key had made it before; nothing new happened.
-        dry_run: it would be booked so, and was not.
-    """
-
-    reservation: Reservation
-    others: tuple[Reservation, ...] = ()
-    replayed: bool = False
-    dry_run: bool = False
-
-    def as_json(self) -> dict[str, Any]:
-        others = {"others": [other.as_json() for other in self.others]} if self.others else {}
-        return {
-            **self.reservation.as_json(),
-            "key": self.reservation.idempotency_key,
-            **others,
-            "replayed": self.replayed,
-            "dry_run": self.dry_run,
-        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,12 +119,8 @@ class Creation:
                 raise _unsettled(lost or exc, key) from exc
             else:
                 if isinstance(made, Booking):
-                    return replace(
-                        made,
-                        reservation=self.payment.resume(
-                            made.reservation, card=request.card, origin=origin, now=now
-                        ),
-                    )
+                    found = self._resumed(made.reservation, request, key, origin=origin, now=now)
+                    return replace(made, reservation=found)
                 if made is not None:
                     self.counts.add("booking.created")
                     return self._settled(request, *made, origin=origin, now=now, dry_run=dry_run)
@@ -257,7 +185,7 @@ class Creation:
         slot = Slot.starting(parse_start(request.starts, club.zone), minutes)
         rules.check(club, slot, now=now)
         quotes = [
-            price(
+            price_of(
                 club,
                 court,
                 slot,
@@ -444,41 +372,6 @@ class _Plan:
     courts: tuple[Court, ...]
     slot: Slot
     rows: tuple[NewReservation, ...]
-
-
-def price(
-    club: Club,
-    court: Court,
-    slot: Slot,
-    *,
-    member_tier: str | None,
-    counts: Counts,
-    guard: Callable[[], AbstractContextManager[object]] = nullcontext,
-) -> Quote:
-    """
-    What the slot costs; the club's default price, marked and counted, if its tariff fails or the
-    breaker `price_calculation` is open.
-    """
-    try:
-        with guard():
-            quote = quote_or_fallback(
-                club.tariff,
-                court.name,
-                slot,
-                default_hourly_price=club.default_hourly_price,
-                currency=club.currency,
-                member_tier=member_tier,
-            )
-    except BreakerOpen as exc:
-        quote = fallback_quote(
-            slot,
-            default_hourly_price=club.default_hourly_price,
-            currency=club.currency,
-            reason=exc.message,
-        )
-    if quote.source is Source.FALLBACK:
-        counts.add("price.fallback")
-    return quote
 
 
 def _reservation_of(

@@ -14,14 +14,16 @@ from datetime import UTC, date, datetime, time
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Self
 
-from padelops.booking import audit, club_changes, creation, search
+from padelops.booking import audit, club_changes, search
 from padelops.booking.availability import Availability, AvailabilityDesk
+from padelops.booking.bookings import Booking, BookingRequest
 from padelops.booking.cancellation import Cancellation, CancellationDesk, Reason
 from padelops.booking.club_file import read_club_files
+from padelops.booking.club_price import price_of
 from padelops.booking.club_time import local, parse_start
 from padelops.booking.clubs import Catalogue, split_address
 from padelops.booking.counts import Counts
-from padelops.booking.creation import Booking, BookingRequest, Creation
+from padelops.booking.creation import Creation
 from padelops.booking.payments import DeskPayment, settle_at_desk
 from padelops.booking.players import Player
 from padelops.errors import InvalidInput, NotFound, NotPermitted, Unavailable
@@ -238,7 +240,7 @@ class Desk:
         club = self.catalogue.current(slug)
         length = club.rules.default_minutes if minutes is None else minutes
         slot = Slot.starting(parse_start(starts, club.zone), length)
-        return creation.price(
+        return price_of(
             club,
             club.court(name),
             slot,

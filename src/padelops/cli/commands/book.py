@@ -13,7 +13,7 @@ from padelops.cli.output import say, show
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from padelops.booking.creation import Booking
+    from padelops.booking.bookings import Booking
     from padelops.cli.tables import Piece
 
 app = typer.Typer()
