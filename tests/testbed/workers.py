@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
     from padelops import Desk
 
-Wish = tuple[Any, str, int]
-"""A court (or several), a start, and minutes."""
+Wish = tuple[Any, ...]
+"""A court (or several), a start, minutes, and perhaps a key."""
 
 
 def desk_on(database_url: str, cache_url: str | None = None, *, budget_ms: int = 5000) -> Desk:
@@ -43,17 +43,25 @@ def book_and_die(database_url: str, cache_url: str | None, court: str, starts: s
     desk_on(database_url, cache_url).book(court, starts, minutes=60, player="Doomed")
 
 
-def book_in_turn(
-    database_url: str, barrier: Barrier, wishes: list[Wish], name: str
-) -> list[tuple[int, str]]:
+barriers: dict[int, Barrier] = {}
+"""For so many processes each; handed to a worker when it starts."""
+
+
+def take_barriers(given: dict[int, Barrier]) -> None:
+    barriers.update(given)
+
+
+def book_in_turn(database_url: str, processes: int, wishes: list[Wish]) -> list[tuple[int, str]]:
     """Book one wish after the other, everybody at once; an id or an error code for each."""
     answers = []
     with desk_on(database_url) as desk:
         desk.clubs()
-        for court, starts, minutes in wishes:
-            barrier.wait(60)
+        for court, starts, minutes, *key in wishes:
+            barriers[processes].wait(60)
             try:
-                made = desk.book(court, starts, minutes=minutes, player=name)
+                made = desk.book(
+                    court, starts, minutes=minutes, player="Ana", key=key[0] if key else None
+                )
                 answers.append((made.reservation.id, "booked"))
             except PadelopsError as exc:
                 answers.append((0, exc.code))

@@ -27,8 +27,5 @@ VALUES (%(club_id)s, %(claim_id)s, %(kind)s, %(amount)s, %(gateway)s, %(gateway_
     ON CONFLICT DO NOTHING
 RETURNING id;
 
--- name: payment_events
-SELECT kind, amount, gateway, at FROM payment_events WHERE claim_id = %(claim_id)s ORDER BY id;
-
 -- name: policy_of
 SELECT terms FROM policies WHERE id = %(policy_id)s;
