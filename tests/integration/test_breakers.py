@@ -149,6 +149,20 @@ def memory_of(breaker: Breaker) -> DatabaseBreakerMemory:
     return memory
 
 
+def line_of(breaker: Breaker) -> BreakerLine:
+    line = memory_of(breaker)._line
+    assert isinstance(line, BreakerLine)
+    return line
+
+
+def backend_of(breaker: Breaker) -> int:
+    """The server's process behind a breaker's connection, which is made if there is none."""
+    assert not breaker.snapshot().degraded
+    tx = line_of(breaker)._tx
+    assert tx is not None
+    return tx.info.backend_pid
+
+
 # --- the memory keeps its word ----------------------------------------------------------------
 
 
@@ -259,25 +273,25 @@ def test_reports_replace_and_are_summed_for_the_others(
     )
 
 
-def test_many_processes_tidying_up_do_not_wait_for_each_other(
-    process: Callable[..., Breaker],
+def test_who_tidies_up_does_not_wait_for_another_who_does(
+    process: Callable[..., Breaker], raw: Any, psql: Any
 ) -> None:
     """
-    A hundred stale reports, removed by eight processes at once: nobody meets a deadlock.
+    A stale report that somebody else is about to remove is passed over, and removed next time.
     """
-    memories = [memory_of(process()) for _ in range(8)]
+    memory = memory_of(process())
     now = datetime.now(UTC)
-    stale = now - timedelta(seconds=90)
-    for number in range(100):
-        memories[0].exchange(a_report(f"p{number}", 1, at=stale, tally=Tally(1)), since=stale)
-    finishes = race(
-        *(
-            partial(memory.exchange, a_report(f"now{number}", 5), since=now)
-            for number, memory in enumerate(memories)
-        )
-    )
+    memory.exchange(a_report("stale", 1, at=now - timedelta(seconds=9), tally=Tally(1)), since=now)
+    rival = raw()
+    rival.autocommit = False
+    rival.execute("SELECT * FROM breaker_reports FOR UPDATE")
+    memory.exchange(a_report("mine", 5), since=now)
+    rival.rollback()
+    during = column(psql, "SELECT process FROM breaker_reports ORDER BY 1")
+    memory.exchange(a_report("mine", 5), since=now)
 
-    assert [None] * 8 == [finish.error for finish in finishes]
+    assert ["mine", "stale"] == during
+    assert ["mine"] == column(psql, "SELECT process FROM breaker_reports")
 
 
 # --- several processes ------------------------------------------------------------------------
@@ -597,11 +611,7 @@ def test_a_silent_server_costs_a_moment_and_then_nothing(
     Stopped like a machine that hangs: neither asking nor connecting makes anybody wait for long.
     """
     breaker = process(running.url(), refresh_s=0, memory_retry_s=0)
-    breaker.call(int)
-    line = memory_of(breaker)._line
-    assert isinstance(line, BreakerLine)
-    assert line._tx is not None
-    frozen = [line._tx.info.backend_pid, running.status().pid]
+    frozen = [backend_of(breaker), running.status().pid]
     for pid in frozen:
         os.kill(pid, signal.SIGSTOP)
     try:
@@ -633,10 +643,9 @@ def test_a_slow_connection_is_used_once_it_is_there(
         before = breaker.snapshot()
     finally:
         os.kill(pid, signal.SIGCONT)
-    line = memory_of(breaker)._line
-    assert isinstance(line, BreakerLine)
-    assert line._dialling is not None
-    line._dialling.join(PATIENCE_S)
+    dialling = line_of(breaker)._dialling
+    assert dialling is not None
+    dialling.join(PATIENCE_S)
 
     assert before.degraded
     assert not breaker.snapshot().degraded
@@ -669,6 +678,34 @@ def test_a_locked_row_costs_a_moment(process: Callable[..., Breaker], raw: Any) 
 
     assert taken < 1
     assert (State.OPEN, False) == (breaker.snapshot().state, breaker.snapshot().degraded)
+
+
+@pytest.mark.parametrize("door", [Door.CLI, Door.API])
+def test_a_standby_that_is_lost_holds_nobody_up(running: EmbeddedPostgres, door: Door) -> None:
+    """
+    Commits that wait for it would wait for ever; an operator's word takes effect at once.
+    """
+    with psycopg.connect(running.admin_url("padelops"), autocommit=True) as superuser:
+        database = Database(running.url(), budget_ms=500, pool_size=1)
+        breakers = SharedBreakers(database, door)
+        superuser.execute("ALTER SYSTEM SET synchronous_standby_names = 'lost'")
+        superuser.execute("SELECT pg_reload_conf()")
+        try:
+            wait_until(superuser, "SELECT current_setting('synchronous_standby_names') = 'lost'")
+            shown = breakers[NAME].force_open(actor="ana", reason="gateway migration")
+        finally:
+            superuser.execute("ALTER SYSTEM RESET synchronous_standby_names")
+            superuser.execute("SELECT pg_reload_conf()")
+            breakers.close()
+            database.close()
+
+    assert (State.FORCED_OPEN, False) == (shown.state, shown.degraded)
+
+
+def wait_until(connection: Any, question: str) -> None:
+    deadline = time.monotonic() + PATIENCE_S
+    while not connection.execute(question).fetchone()[0]:
+        assert time.monotonic() < deadline, question
 
 
 def test_a_mistake_in_the_memory_fails_no_call(process: Callable[..., Breaker], psql: Any) -> None:
@@ -731,19 +768,19 @@ def test_a_child_process_makes_a_connection_of_its_own(process: Callable[..., Br
     """
     After a fork the connection is the parent's, and stays as it is.
     """
-    breaker = process(refresh_s=0)
-    breaker.call(int)
+    breaker = process()
+    before = backend_of(breaker)
     child = os.fork()
     if child == 0:
         ended = 1
         try:
-            ended = int(breaker.snapshot().degraded)
+            ended = int(before == backend_of(breaker))
         finally:
             os._exit(ended)
     _, status = os.waitpid(child, 0)
 
     assert 0 == os.waitstatus_to_exitcode(status)
-    assert not breaker.snapshot().degraded
+    assert before == backend_of(breaker)
 
 
 def test_closing_hangs_up_on_a_connection_that_is_being_made(
@@ -758,11 +795,9 @@ def test_closing_hangs_up_on_a_connection_that_is_being_made(
     try:
         asking = Running(breaker.snapshot)
         asking.finish()
-        line = memory_of(breaker)._line
-        assert isinstance(line, BreakerLine)
-        dialling = line._dialling
+        dialling = line_of(breaker)._dialling
         assert dialling is not None
-        line.close()
+        line_of(breaker).close()
     finally:
         os.kill(pid, signal.SIGCONT)
     dialling.join(PATIENCE_S)

@@ -21,7 +21,7 @@ _SQL = statements("breakers")
 
 
 def bound(tx: Tx, *, statement_ms: int, lock_ms: int) -> None:
-    """Make this connection one whose statements are short or fail, and wait for no standby."""
+    """Make this connection one whose statements are short or fail."""
     tx.execute(_SQL["bound"], {"statement_ms": f"{statement_ms}ms", "lock_ms": f"{lock_ms}ms"})
 
 

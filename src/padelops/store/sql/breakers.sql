@@ -1,11 +1,9 @@
 -- The circuit breakers' shared state: one row a breaker, and a report of each process about each.
 
 -- name: bound
--- A connection for breakers only. Nobody may wait for their state longer than for an answer without
--- it, least of all for a standby, which is what a breaker may be opening about.
+-- A connection for breakers only: nobody may wait long for the state of what saves them waiting.
 SELECT set_config('statement_timeout', %(statement_ms)s, false),
-       set_config('lock_timeout', %(lock_ms)s, false),
-       set_config('synchronous_commit', 'local', false);
+       set_config('lock_timeout', %(lock_ms)s, false);
 
 -- name: exchange
 -- Leave one process's report and read what stands: the state, and the sums of the other processes.
@@ -38,11 +36,14 @@ SELECT (SELECT to_jsonb(standing)::text FROM standing),
 SELECT to_jsonb(breakers)::text FROM breakers WHERE name = %(breaker)s;
 
 -- name: insert
--- The first state of a breaker; nothing if a rival was quicker.
+-- The first state of a breaker; nothing if a rival was quicker. A change of state waits for this
+-- server's disk and for no standby: the one that does not answer may be why the breaker opens, and no
+-- timeout ends that wait (DESIGN.md section 8).
 WITH origin AS MATERIALIZED (
     SELECT set_config('padelops.actor', %(actor)s, true),
            set_config('padelops.door', %(door)s, true),
-           set_config('padelops.request_id', '', true)
+           set_config('padelops.request_id', '', true),
+           set_config('synchronous_commit', 'local', true)
 )
 INSERT INTO breakers (name, stamp, state, generation, changed_at, retry_at, actor, reason, leases, successes)
 SELECT new.name, new.stamp, new.state, new.generation, new.changed_at, new.retry_at, new.actor, new.reason,
@@ -56,7 +57,8 @@ RETURNING to_jsonb(breakers)::text;
 WITH origin AS MATERIALIZED (
     SELECT set_config('padelops.actor', %(actor)s, true),
            set_config('padelops.door', %(door)s, true),
-           set_config('padelops.request_id', '', true)
+           set_config('padelops.request_id', '', true),
+           set_config('synchronous_commit', 'local', true)
 )
 UPDATE breakers
    SET stamp = new.stamp, state = new.state, generation = new.generation, changed_at = new.changed_at,
