@@ -102,9 +102,14 @@ class CancellationDesk:
         origin: Origin,
         now: datetime,
         dry_run: bool = False,
+        checked: Callable[[Tx, Reservation], None] | None = None,
     ) -> Cancellation:
         """
         Cancel one reservation and free its slot.
+
+        Args:
+            checked: called with the locked reservation, inside the transaction; may refuse, or
+                record more.
 
         Raises:
             NotFound: no such reservation.
@@ -114,6 +119,8 @@ class CancellationDesk:
 
         def attempt() -> Cancellation:
             with self.database.transaction(origin, keep=not dry_run) as tx:
+                if checked is not None and (found := reservations.lock(tx, reservation_id)):
+                    checked(tx, found)
                 return self._cancel(tx, reservation_id, reason=reason, now=now, dry_run=dry_run)
 
         try:

@@ -33,7 +33,6 @@ from padelops.booking.payment_records import GRACE
 from padelops.booking.payments import Opening
 from padelops.errors import (
     BreakerOpen,
-    ConstraintBroken,
     InvalidInput,
     OutcomeUnknown,
     PartlyDone,
@@ -140,13 +139,6 @@ class CardPayment:
         if reservation.status != ReservationStatus.PENDING:
             return reservation
         fault_points.reach("held")
-        attempt_id = self._write_attempt(reservation, card, origin=origin, now=now)
-        fault_points.reach("attempt_written")
-        return self.authorize(attempt_id, origin=origin, now=now)
-
-    def _write_attempt(
-        self, reservation: Reservation, card: str | None, *, origin: Origin, now: datetime
-    ) -> int:
         reference = f"padelops-{reservation.id}-{uuid.uuid4().hex[:12]}"
         with self.database.transaction(origin) as tx:
             attempt_id = payments.insert_attempt(
@@ -160,7 +152,7 @@ class CardPayment:
             )
         fault_points.reach("attempt_written")
         if attempt_id is None:
-            return self._now(reservation.id)
+            return self._settled_by_another(reservation.id)
         return self.authorize(attempt_id, origin=origin, now=now)
 
     def authorize(self, attempt_id: int, *, origin: Origin, now: datetime) -> Reservation:
@@ -223,6 +215,8 @@ class CardPayment:
             attempt = payments.last_attempt(tx, reservation.id)
         if attempt is None:
             return self.settle(reservation, card=card, origin=origin, now=now)
+        if attempt.state == "queued":
+            return self._requeued(attempt, origin=origin, now=now)
         if attempt.state not in {"started", "unknown"}:
             return reservation
         self.steps.take_attempt(attempt.id, worker=f"replay-{uuid.uuid4()}", origin=origin, now=now)
@@ -232,19 +226,30 @@ class CardPayment:
             raise self._unknown(reservation.id)
         return self._now(reservation.id)
 
-    def _requeued(
-        self, attempt: Attempt, reservation: Reservation, *, origin: Origin, now: datetime
-    ) -> Reservation:
+    def _requeued(self, attempt: Attempt, *, origin: Origin, now: datetime) -> Reservation:
+        """Ask again for what was never asked, unless somebody else is just doing it."""
         with self.database.transaction(origin) as tx:
-            held = reservations.lock(tx, reservation.id)
+            held = reservations.lock(tx, attempt.claim_id)
             attempt = payments.attempt(tx, attempt.id, lock=True)
-            ours = held is not None and held.status == ReservationStatus.PENDING
-            ours = ours and attempt.state == "queued"
+            ours = (
+                held is not None
+                and held.status == ReservationStatus.PENDING
+                and attempt.state == "queued"
+            )
             if ours:
                 self.books.restart(tx, attempt, now=now)
         if ours:
             return self.authorize(attempt.id, origin=origin, now=now)
-        raise self._unknown(reservation.id)  # somebody else is just trying
+        return self._settled_by_another(attempt.claim_id)
+
+    def _settled_by_another(self, reservation_id: int) -> Reservation:
+        """What became of a hold whose payment is not ours to ask for; a hold is no booking yet."""
+        found = self._now(reservation_id)
+        if found.status == ReservationStatus.PENDING:
+            raise self._unknown(reservation_id)
+        if found.status == ReservationStatus.EXPIRED:
+            raise self._late(reservation_id)
+        return found
 
     def cancelled(self, tx: Tx, reservation: Reservation, refund: Decimal, *, now: datetime) -> str:
         """Queue what happens to the money of a reservation that is being cancelled."""
@@ -267,18 +272,12 @@ class CardPayment:
                 return "authorized"
             case "authorized" | "captured":
                 # The whole is captured first; then the customer's share goes back.
-                if refund:
-                    self.books.owe_refund(tx, attempt, refund, now=now)
-                return (
-                    "refund_due"
-                    if refund and attempt.state == "captured"
-                    else reservation.payment_status
-                )
-            case _:
-                # Taken at the desk, after the card came to nothing: handed back there too.
-                if reservation.captured:
-                    return "refund_due" if refund else reservation.payment_status
+                self.books.owe_refund(tx, attempt, refund, now=now)
+            case _ if not reservation.captured:
                 return "nothing_due"
+            case _:
+                pass  # taken at the desk after the card came to nothing: handed back there too
+        return "refund_due" if refund and reservation.captured else reservation.payment_status
 
     def _now(self, reservation_id: int) -> Reservation:
         """The reservation as it stands by now."""
@@ -290,7 +289,8 @@ class CardPayment:
             status = self.books.reservation(tx, reservation_id).status
         if status == ReservationStatus.CANCELLED:
             return LatePayment(
-                "The reservation was cancelled while its payment was under way. Nothing is charged.",
+                "The reservation was cancelled while its payment was under way;"
+                " nothing is charged.",
                 reservation_id=reservation_id,
             )
         return LatePayment(reservation_id=reservation_id)

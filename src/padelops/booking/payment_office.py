@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from padelops.booking.cancellation import Reason
-from padelops.booking.payment_records import GRACE
 from padelops.booking.payments import NothingToSettle
 from padelops.booking.players import checked_text
 from padelops.errors import NotFound
@@ -25,7 +24,7 @@ if TYPE_CHECKING:
     from padelops.booking.cancellation import Cancellation, CancellationDesk
     from padelops.booking.card_payments import CardPayment
     from padelops.model import Origin
-    from padelops.store.engine import Database
+    from padelops.store.engine import Database, Tx
     from padelops.store.payments import Attempt
     from padelops.store.reservations import Reservation
 
@@ -55,7 +54,13 @@ class PaymentOffice:
         attempt = self._attempt(reservation_id)
         with self.database.transaction(origin) as tx:
             payments.wake_attempt(tx, attempt.id, now=now)
-        return self._take(attempt, origin=origin, now=now)
+        found = self._take(attempt, origin=origin, now=now)
+        with self.database.reading() as tx:
+            refund = payments.refund_of_claim(tx, reservation_id)
+        if refund is None or refund.state != "unknown":
+            return found
+        self.card.steps.take_refund(refund.id, worker=_me(), origin=origin, now=now)
+        return self._found(reservation_id)
 
     def retry(
         self, reservation_id: int, *, reason: str, origin: Origin, now: datetime
@@ -73,21 +78,23 @@ class PaymentOffice:
             attempt = payments.attempt(tx, attempt.id, lock=True)
             refund = payments.refund_of_claim(tx, reservation_id)
             if attempt.state == "queued" and _is_pending(reservation):
-                payments.move_attempt(
-                    tx,
-                    attempt.id,
-                    "started",
-                    next_step="reconcile",
-                    next_step_at=now + GRACE,
-                    asked_at=now,
-                    tries=attempt.tries,
-                )
+                self.card.books.restart(tx, attempt, now=now)
             elif attempt.next_step == "review":
+                step = attempt.review_of or "reconcile"
                 payments.move_attempt(
-                    tx, attempt.id, attempt.state, next_step="capture", next_step_at=now
+                    tx, attempt.id, attempt.state, next_step=step, next_step_at=now
                 )
             elif refund is not None and refund.state in {"failed", "unknown"}:
-                payments.move_refund(tx, refund.id, "due", due_at=now, tries=refund.tries)
+                # What failed is answered for ever under its reference; in doubt it keeps its own.
+                fresh = f"{attempt.reference}-refund-{refund.tries}"
+                payments.move_refund(
+                    tx,
+                    refund.id,
+                    "due",
+                    due_at=now,
+                    reference=fresh if refund.state == "failed" else None,
+                    tries=refund.tries,
+                )
             else:
                 raise NothingToSettle(
                     f"No payment of reservation {reservation_id} waits for a person:"
@@ -119,23 +126,28 @@ class PaymentOffice:
             NotFound: no such reservation. NothingToSettle: it is no hold.
         """
         checked_text("reason", reason, longest=500)
-        if not _is_pending(self._found(reservation_id)):
-            raise NothingToSettle(
-                f"Reservation {reservation_id} is no hold.",
-                fix=f"Cancel it instead: padelops cancel {reservation_id}",
-            )
-        cancellation = self.cancellations.cancel(
-            reservation_id, reason=Reason.CLUB_REQUESTED, origin=origin, now=now
-        )
-        with self.database.transaction(origin) as tx:
+
+        def only_a_hold(tx: Tx, reservation: Reservation) -> None:
+            if not _is_pending(reservation):
+                raise NothingToSettle(
+                    f"Reservation {reservation_id} is no hold.",
+                    fix=f"Cancel it instead: padelops cancel {reservation_id}",
+                )
             trail.note(
                 tx,
                 "payment_release",
                 {"reason": reason},
-                club_id=cancellation.reservation.club_id,
+                club_id=reservation.club_id,
                 subject_id=reservation_id,
             )
-        return cancellation
+
+        return self.cancellations.cancel(
+            reservation_id,
+            reason=Reason.CLUB_REQUESTED,
+            origin=origin,
+            now=now,
+            checked=only_a_hold,
+        )
 
     def webhook(self, body: bytes, signature: str, *, origin: Origin, now: datetime) -> bool:
         """

@@ -37,6 +37,14 @@ mean that it never will."""
 UNDECIDED = frozenset({"queued", "started", "unknown"})
 """The states of an attempt whose answer is not written down yet."""
 
+GIVEN_UP = "never_arrived"
+"""Nobody waits for it any more; an asker that slept through its grace may still bring it back."""
+
+USED = frozenset(
+    {ReservationStatus.CONFIRMED, ReservationStatus.COMPLETED, ReservationStatus.NO_SHOW}
+)
+"""The court was given, so its price is owed."""
+
 
 @dataclass(frozen=True, slots=True)
 class Books:
@@ -88,20 +96,20 @@ class Books:
         """
         with self.database.transaction(origin) as tx:
             reservation, attempt = self._locked(tx, attempt)
-            if attempt.state not in UNDECIDED:
-                return reservation.status != ReservationStatus.EXPIRED
-            stands = self._take_court(tx, reservation)
-            step = "void"
-            if stands:
-                # A price that fell back to the default is charged only after somebody looked at it.
-                step = "review" if reservation.price_source == "fallback" else "capture"
-            elif reservation.status == ReservationStatus.EXPIRED:
+            if attempt.state not in UNDECIDED | {GIVEN_UP}:
+                return reservation.status in USED
+            stands = self._take_court(tx, reservation, now=now)
+            if not stands and reservation.status != ReservationStatus.CANCELLED:
                 payments.queue_message(tx, attempt.claim_id, attempt.id, "late_money_refunded")
+            # A price that fell back to the default is charged only after somebody looked at it.
+            review = stands and reservation.price_source == "fallback"
+            step = "capture" if stands else "void"
             payments.move_attempt(
                 tx,
                 attempt.id,
                 "authorized",
-                next_step=step,
+                next_step="review" if review else step,
+                review_of=step if review else None,
                 next_step_at=now,
                 gateway_ref=payment.gateway_ref,
             )
@@ -118,10 +126,11 @@ class Books:
                 return
             payments.move_attempt(tx, attempt.id, "captured", gateway_ref=payment.gateway_ref)
             self._event(tx, reservation, attempt, "captured", attempt.amount)
-            if reservation.status == ReservationStatus.CANCELLED:
-                self.owe_refund(tx, attempt, reservation.refund_due, now=now)
-            elif reservation.status == ReservationStatus.EXPIRED:
+            if "void" in {attempt.next_step, attempt.review_of}:
+                # It was to be let go, and somebody took it all the same.
                 self.owe_refund(tx, attempt, attempt.amount, now=now)
+            elif reservation.status == ReservationStatus.CANCELLED:
+                self.owe_refund(tx, attempt, reservation.refund_due, now=now)
 
     def capture_failed(self, attempt: Attempt, why: str, *, origin: Origin) -> None:
         """The gateway would not pay out what it had authorized: the price is due at the desk."""
@@ -131,6 +140,7 @@ class Books:
                 return
             payments.move_attempt(tx, attempt.id, "declined", last_error=why)
             self._event(tx, reservation, attempt, "capture_failed", attempt.amount)
+            self._nothing_taken(tx, reservation)
 
     def voided(self, attempt: Attempt, *, origin: Origin, now: datetime) -> None:
         """The gateway let the money go."""
@@ -141,9 +151,7 @@ class Books:
             payments.move_attempt(tx, attempt.id, "voided")
             payments.release_hold(tx, attempt.claim_id, reason="payment_voided", now=now)
             self._event(tx, reservation, attempt, "voided", attempt.amount)
-            if reservation.status == ReservationStatus.CONFIRMED:
-                # The authorization lapsed before it was captured: the price is due at the desk.
-                payments.set_payment_status(tx, attempt.claim_id, "due")
+            self._nothing_taken(tx, reservation)
 
     def declined(
         self, attempt: Attempt, error: PadelopsError | None, *, origin: Origin, now: datetime
@@ -151,7 +159,7 @@ class Books:
         """The gateway refused: the hold is released at once, nothing was charged."""
         with self.database.transaction(origin) as tx:
             reservation, attempt = self._locked(tx, attempt)
-            if attempt.state not in UNDECIDED:
+            if attempt.state not in UNDECIDED | {GIVEN_UP}:
                 return
             payments.move_attempt(
                 tx, attempt.id, "declined", last_error=None if error is None else error.message
@@ -166,7 +174,7 @@ class Books:
         """Nobody knows: flag it, keep the hold, ask the gateway later."""
         with self.database.transaction(origin) as tx:
             reservation, attempt = self._locked(tx, attempt)
-            if attempt.state not in UNDECIDED:
+            if attempt.state not in UNDECIDED | {GIVEN_UP}:
                 return
             payments.move_attempt(
                 tx,
@@ -182,12 +190,21 @@ class Books:
 
     def queued(
         self, attempt: Attempt, error: PadelopsError, *, until: datetime, origin: Origin
-    ) -> None:
-        """Nothing was asked: keep the court for a person who will."""
+    ) -> bool:
+        """
+        Nothing was asked: keep the court for a person who will.
+
+        Returns:
+            Whether there is a court to keep; False where the hold has ended meanwhile.
+        """
         with self.database.transaction(origin) as tx:
             reservation, attempt = self._locked(tx, attempt)
             if attempt.state not in UNDECIDED:
-                return
+                return reservation.status in USED
+            if reservation.status != ReservationStatus.PENDING:
+                payments.move_attempt(tx, attempt.id, GIVEN_UP, last_error=error.message)
+                payments.set_payment_status(tx, attempt.claim_id, "nothing_due")
+                return False
             payments.move_attempt(
                 tx, attempt.id, "queued", tries=attempt.tries + 1, last_error=error.message
             )
@@ -195,6 +212,19 @@ class Books:
             if reservation.payment_status != "queued":
                 self._event(tx, reservation, attempt, "queued", attempt.amount)
                 payments.queue_message(tx, attempt.claim_id, attempt.id, "payment_pending")
+        return True
+
+    def restart(self, tx: Tx, attempt: Attempt, *, now: datetime) -> None:
+        """A queued payment is about to be asked for again."""
+        payments.move_attempt(
+            tx,
+            attempt.id,
+            "started",
+            next_step="reconcile",
+            next_step_at=now + GRACE,
+            asked_at=now,
+            tries=attempt.tries,
+        )
 
     def owe_refund(self, tx: Tx, attempt: Attempt, amount: Decimal, *, now: datetime) -> None:
         """Owe part or all of a payment back, once for each reservation."""
@@ -234,24 +264,45 @@ class Books:
                     "authorized",
                     next_step="review",
                     next_step_at=now,
+                    review_of=attempt.review_of or attempt.next_step,
                     last_error="the gateway does not know this payment any more",
                 )
                 return
+            if attempt.state == GIVEN_UP:
+                payments.move_attempt(tx, attempt.id, GIVEN_UP, last_error=attempt.last_error)
+                return
             if attempt.state not in UNDECIDED - {"queued"}:
                 return
-            payments.move_attempt(
-                tx, attempt.id, "never_arrived", last_error="the gateway never saw it"
-            )
+            payments.move_attempt(tx, attempt.id, GIVEN_UP, last_error="the gateway never saw it")
             if payments.release_hold(tx, attempt.claim_id, reason="payment_failed", now=now):
                 payments.queue_message(tx, attempt.claim_id, attempt.id, "payment_failed")
             if reservation.payment_status != "nothing_due":
                 payments.set_payment_status(tx, attempt.claim_id, "nothing_due")
 
-    def _take_court(self, tx: Tx, reservation: Reservation) -> bool:
-        """Confirm a hold; an expired one only if its court is still free."""
-        if reservation.status not in {ReservationStatus.PENDING, ReservationStatus.EXPIRED}:
-            return reservation.status == ReservationStatus.CONFIRMED
-        return payments.confirm(tx, reservation.id)
+    def _take_court(self, tx: Tx, reservation: Reservation, *, now: datetime) -> bool:
+        """
+        Confirm a hold; an expired one only if its court is still free, and still to be played.
+        """
+        match reservation.status:
+            case ReservationStatus.PENDING if reservation.ends_at <= now:
+                payments.release_hold(tx, reservation.id, reason="hold_expired", now=now)
+                return False
+            case ReservationStatus.EXPIRED if reservation.starts_at <= now:
+                return False
+            case ReservationStatus.PENDING | ReservationStatus.EXPIRED:
+                return payments.confirm(tx, reservation.id)
+        return reservation.status in USED
+
+    def _nothing_taken(self, tx: Tx, reservation: Reservation) -> None:
+        """
+        An authorization came to nothing: a court that was given is due at the desk, and of what was
+        never taken nothing goes back.
+        """
+        if reservation.status in USED:
+            payments.set_payment_status(tx, reservation.id, "due")
+        elif reservation.status == ReservationStatus.CANCELLED:
+            payments.set_payment_status(tx, reservation.id, "voided")
+        payments.drop_refund(tx, reservation.id)
 
     def _locked(self, tx: Tx, attempt: Attempt) -> tuple[Reservation, Attempt]:
         reservation = reservations.lock(tx, attempt.claim_id)

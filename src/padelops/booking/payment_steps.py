@@ -105,6 +105,7 @@ class PaymentSteps:
                     attempt.state,
                     next_step=attempt.next_step,
                     next_step_at=until,
+                    review_of=attempt.review_of,
                     tries=attempt.tries + 1,
                     last_error=error,
                 )
@@ -128,9 +129,15 @@ class PaymentSteps:
                     self._capture(attempt, origin=origin, now=now)
                 case "void":
                     self._void(attempt, origin=origin, now=now)
+                case "review" if attempt.state == "authorized":
+                    self._look(attempt, origin=origin, now=now)
                 case _:
                     pass  # done meanwhile, or a person's
         except (Unavailable, BreakerOpen, GatewayOutcomeUnknown, GatewayRefused) as exc:
+            if attempt.state == "started":
+                # Its hold may outlive its deadline only if everybody can see why.
+                later = retry_at(attempt.tries, now=now)
+                self.books.unknown(attempt, exc, retry_at=later, origin=origin)
             self._put_off(attempt, exc, origin=origin, now=now)
 
     def _reconcile(self, attempt: Attempt, *, origin: Origin, now: datetime) -> None:
@@ -140,6 +147,12 @@ class PaymentSteps:
             self._put_off(attempt, None, origin=origin, now=now)
             return
         self.books.believe(attempt, payment, origin=origin, now=now)
+
+    def _look(self, attempt: Attempt, *, origin: Origin, now: datetime) -> None:
+        """Whether somebody settled at the gateway what waits for a person here."""
+        payment = self._ask(attempt)
+        if payment is not None and payment.status is not GatewayStatus.AUTHORIZED:
+            self.books.believe(attempt, payment, origin=origin, now=now)
 
     def _capture(self, attempt: Attempt, *, origin: Origin, now: datetime) -> None:
         payment = self._ask(attempt)
@@ -207,12 +220,14 @@ class PaymentSteps:
             if attempt.next_step is None:
                 return
             # What the gateway refuses outright is for a person; asking again changes nothing.
-            step = "review" if isinstance(error, GatewayRefused) else attempt.next_step
+            review = isinstance(error, GatewayRefused) or attempt.next_step == "review"
+            step = attempt.review_of or attempt.next_step
             payments.move_attempt(
                 tx,
                 attempt.id,
                 attempt.state,
-                next_step=step,
+                next_step="review" if review else step,
+                review_of=step if review else None,
                 next_step_at=retry_at(attempt.tries, now=now),
                 tries=attempt.tries + 1,
                 last_error=attempt.last_error if error is None else error.message,

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, TypeAlias
 
-from padelops.errors import Unavailable
+from padelops.errors import OutcomeUnknown, Unavailable
 from padelops.model import Door, Origin
 from padelops.store import claims, payments, reservations
 from padelops.store import clubs as club_rows
@@ -70,7 +70,8 @@ class Worker:
         """
         Do what is due; how many rows each chore did.
 
-        A chore that cannot reach something is tried again in the next round; the others go on.
+        A chore that cannot reach something, or does not know whether it did, is tried again in the
+        next round; the others go on.
         """
         done: dict[str, int] = {}
         for chore in self.chores:
@@ -82,7 +83,7 @@ class Worker:
                 continue
             try:
                 done[chore.name] = chore.work(now, stop)
-            except Unavailable as exc:
+            except (Unavailable, OutcomeUnknown) as exc:
                 log.warning("%s: %s", chore.name, exc)
                 done[chore.name] = 0
             self._last[chore.name] = now
@@ -126,7 +127,8 @@ class PaymentChores:
         """End the holds that ran out and have no payment under way."""
         with self.database.reading() as tx:
             due = payments.expired_holds(tx, now=now, limit=BATCH)
-        done = 0
+        with self.database.transaction(self.origin) as tx:
+            done = payments.lapse_orphans(tx)
         for claim_id in due:
             if stop():
                 break
@@ -135,6 +137,8 @@ class PaymentChores:
                 held = reservations.lock(tx, claim_id)
                 if held is None or held.payment_status == "payment_unknown":
                     continue
+                if held.hold_until is None or held.hold_until > now:
+                    continue  # a payment was queued meanwhile, and its hold made longer
                 if payments.release_hold(tx, claim_id, reason="hold_expired", now=now):
                     payments.lapse_queued(tx, claim_id)
                     done += 1
@@ -152,7 +156,7 @@ class PaymentChores:
                 done += self.steps.take_attempt(
                     attempt_id, worker=self.worker, origin=self.origin, now=now
                 )
-            except Unavailable:
+            except (Unavailable, OutcomeUnknown):
                 raise
             except Exception as exc:
                 # Whatever it is, it must not stand in the way of the other rows.
@@ -174,7 +178,7 @@ class PaymentChores:
                 done += self.steps.take_refund(
                     refund_id, worker=self.worker, origin=self.origin, now=now
                 )
-            except Unavailable:
+            except (Unavailable, OutcomeUnknown):
                 raise
             except Exception as exc:
                 log.exception("refund %s is put aside", refund_id)

@@ -121,7 +121,7 @@ class Desk:
         # Counts are worth less than the error that is on its way, or the answer given.
         with suppress(Unavailable, NotPermitted):
             self.counts.flush(self.database, now=self.now())
-        for name in ("breakers", "cache", "bulk"):
+        for name in ("breakers", "cache", "bulk", "_sandbox_books"):
             if name in self.__dict__:
                 getattr(self, name).close()
         self.database.close()
@@ -338,10 +338,16 @@ class Desk:
 
         return card_payment(
             self.database,
-            gateway_of(self.settings, self.now),
+            gateway_of(self.settings, self.now, lambda: self._sandbox_books),
             self.breakers["payment_processing"].guard,
             self.settings,
         )
+
+    @cached_property
+    def _sandbox_books(self) -> Database:
+        from padelops.wiring.money import sandbox_books  # noqa: PLC0415
+
+        return sandbox_books(self.settings)
 
     @cached_property
     def office(self) -> PaymentOffice:

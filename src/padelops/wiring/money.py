@@ -48,9 +48,19 @@ def card_payment(
     )
 
 
-def gateway_of(settings: Settings, clock: Callable[[], datetime]) -> PaymentGateway:
+def sandbox_books(settings: Settings) -> Database:
+    """Connections of the sandbox's own: a gateway never sees the inside of our transactions."""
+    return open_database(settings, budget_ms=None, pool_size=SANDBOX_CONNECTIONS)
+
+
+def gateway_of(
+    settings: Settings, clock: Callable[[], datetime], books: Callable[[], Database]
+) -> PaymentGateway:
     """
     The configured gateway. Nothing is connected yet.
+
+    Args:
+        books: where the sandbox in process keeps its books; whoever gives them closes them.
 
     Raises:
         InvalidInput: a setting is missing or wrong.
@@ -76,9 +86,8 @@ def gateway_of(settings: Settings, clock: Callable[[], datetime]) -> PaymentGate
         )
     from padelops.adapters.sandbox_gateway import SandboxGateway  # noqa: PLC0415
 
-    # Connections of its own: a gateway never sees the inside of our transactions.
     return SandboxGateway(
-        open_database(settings, budget_ms=None, pool_size=SANDBOX_CONNECTIONS),
+        books(),
         webhook_secret=settings.sandbox_webhook_secret,
         timeout_s=settings.gateway_timeout_s,
         clock=clock,

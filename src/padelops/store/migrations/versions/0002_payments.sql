@@ -24,6 +24,8 @@ CREATE TABLE payment_attempts (
     -- The outbox: what is to be done next, when, and how often it was tried.
     next_step     text,
     next_step_at  timestamptz,
+    -- What a review lets go on: without it, "retry" could take what was to be let go.
+    review_of     text,
     tries         integer NOT NULL DEFAULT 0,
     last_error    text,
     -- When the gateway was asked, by the asker's clock: for a while it may still be working on it.
@@ -36,6 +38,7 @@ CREATE TABLE payment_attempts (
         'queued', 'started', 'unknown', 'authorized', 'captured', 'voided', 'declined', 'never_arrived'
     )),
     CONSTRAINT payment_attempts_step_known CHECK (next_step IN ('reconcile', 'capture', 'void', 'review')),
+    CONSTRAINT payment_attempts_review_known CHECK (review_of IN ('reconcile', 'capture', 'void')),
     CONSTRAINT payment_attempts_step_has_time CHECK ((next_step IS NULL) = (next_step_at IS NULL)),
     CONSTRAINT payment_attempts_amount_positive CHECK (amount > 0 AND amount <= 1000000000),
     CONSTRAINT payment_attempts_texts_bounded CHECK (length(card) <= 200 AND length(last_error) <= 1000)
@@ -63,7 +66,7 @@ CREATE TABLE refunds (
     version      integer NOT NULL DEFAULT 1,
     CONSTRAINT refunds_one_per_reference UNIQUE (reference),
     CONSTRAINT refunds_one_per_claim UNIQUE (claim_id),
-    CONSTRAINT refunds_state_known CHECK (state IN ('due', 'unknown', 'done', 'failed')),
+    CONSTRAINT refunds_state_known CHECK (state IN ('due', 'unknown', 'done', 'failed', 'dropped')),
     CONSTRAINT refunds_amount_positive CHECK (amount > 0),
     CONSTRAINT refunds_texts_bounded CHECK (length(last_error) <= 1000)
 );
