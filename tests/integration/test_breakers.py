@@ -149,6 +149,14 @@ def memory_of(breaker: Breaker) -> DatabaseBreakerMemory:
     return memory
 
 
+def begun(url: str) -> Database:
+    """A database as a command has it: a connection lies ready in its pool."""
+    database = Database(url, budget_ms=500, pool_size=1)
+    with database.reading() as tx:
+        tx.execute("SELECT 1")
+    return database
+
+
 def line_of(breaker: Breaker) -> BreakerLine:
     line = memory_of(breaker)._line
     assert isinstance(line, BreakerLine)
@@ -374,7 +382,7 @@ def test_processes_of_one_call_each_add_up(database_url: str) -> None:
     """
     states = []
     for _ in range(5):
-        database = Database(database_url, budget_ms=500, pool_size=1)
+        database = begun(database_url)
         breakers = SharedBreakers(database, Door.CLI)
         failing(breakers[NAME])
         states.append(breakers[NAME].state)
@@ -651,6 +659,22 @@ def test_a_slow_connection_is_used_once_it_is_there(
     assert not breaker.snapshot().degraded
 
 
+def test_only_a_process_that_has_just_begun_borrows(desk: Desk) -> None:
+    """
+    A command has a connection already and is over soon; whoever lives on gets one of its own.
+    """
+    breaker = desk.breakers[NAME]
+    breaker.snapshot()
+    before = line_of(breaker)._tx
+    line_of(breaker)._born -= 1
+    backend = backend_of(breaker)
+    with desk.database.reading() as tx:
+        theirs = tx.info.backend_pid
+
+    assert before is None
+    assert theirs != backend
+
+
 def test_a_drained_pool_does_not_take_the_breakers_with_it(another_desk: Any) -> None:
     """
     Their connection is their own.
@@ -680,14 +704,16 @@ def test_a_locked_row_costs_a_moment(process: Callable[..., Breaker], raw: Any) 
     assert (State.OPEN, False) == (breaker.snapshot().state, breaker.snapshot().degraded)
 
 
-@pytest.mark.parametrize("door", [Door.CLI, Door.API])
-def test_a_standby_that_is_lost_holds_nobody_up(running: EmbeddedPostgres, door: Door) -> None:
+@pytest.mark.parametrize("makes", [begun, partial(Database, budget_ms=500)])
+def test_a_standby_that_is_lost_holds_nobody_up(
+    running: EmbeddedPostgres, makes: Callable[[str], Database]
+) -> None:
     """
     Commits that wait for it would wait for ever; an operator's word takes effect at once.
     """
     with psycopg.connect(running.admin_url("padelops"), autocommit=True) as superuser:
-        database = Database(running.url(), budget_ms=500, pool_size=1)
-        breakers = SharedBreakers(database, door)
+        database = makes(running.url())
+        breakers = SharedBreakers(database, Door.CLI)
         superuser.execute("ALTER SYSTEM SET synchronous_standby_names = 'lost'")
         superuser.execute("SELECT pg_reload_conf()")
         try:
@@ -751,7 +777,7 @@ def test_a_command_does_not_wait_for_a_database_that_has_gone(
     """
     It was there when the command began; what is left to report is not worth a second timeout.
     """
-    database = Database(running.url(), budget_ms=500, pool_size=1)
+    database = begun(running.url())
     breakers = SharedBreakers(database, Door.CLI)
     failing(breakers[NAME])
     running.stop("immediate")

@@ -6,7 +6,9 @@ a cut network sends nothing, no timeout of the database helps against that, and 
 waits is the one that should be opening a breaker. So waiting ends on this side, and connecting
 happens in a thread of its own: it may take its time, those who ask do not.
 
-A pool would not do: it is drained by the very faults that breakers are for.
+A pool would not do: it is drained by the very faults that breakers are for. Only a process that has
+just begun borrows from there what lies ready. Most commands are over by then, and a connection of
+their own would cost them ten times what it is for.
 """
 
 from __future__ import annotations
@@ -33,6 +35,9 @@ ANSWER_S = 0.1
 
 CONNECT_S = 0.25
 """A connection is made in milliseconds; one that takes longer is there for the next who asks."""
+
+YOUNG_S = 1.0
+"""So long a process counts as one that may be over soon."""
 
 POLL_S = 0.02
 """How often a wait looks at its clock."""
@@ -74,6 +79,7 @@ class BreakerLine:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self._born = time.monotonic()
         self._turn = Lock()
         self._tx: ImpatientTx | None = None
         self._owner = 0
@@ -87,6 +93,10 @@ class BreakerLine:
         Raises:
             DatabaseUnavailable: there is none yet, or its server is silent. NotPermitted: refused.
         """
+        if self._tx is None and self._database.connected and self._young:
+            with self._database.reading() as borrowed:
+                yield borrowed
+            return
         if not self._turn.acquire(timeout=ANSWER_S):
             raise DatabaseUnavailable("Another breaker is still waiting for the database.")
         try:
@@ -108,6 +118,10 @@ class BreakerLine:
             self._drop()
             if self._dialling is not None:
                 self._dialling.hang_up()
+
+    @property
+    def _young(self) -> bool:
+        return time.monotonic() - self._born < YOUNG_S
 
     def _connected(self) -> ImpatientTx:
         if self._tx is not None and self._owner == os.getpid():

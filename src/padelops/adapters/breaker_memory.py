@@ -37,8 +37,7 @@ class DatabaseBreakerMemory:
     Implements `circuit_breakers.BreakerMemory`.
 
     Args:
-        line: lends a connection: `BreakerLine`, or `Database.reading` in a process too short to
-            be worth a connection of its own.
+        line: lends a connection, such as `BreakerLine`.
         door: what the audit trail names besides the actor.
     """
 

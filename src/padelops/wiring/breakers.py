@@ -7,28 +7,22 @@ from typing import TYPE_CHECKING
 from padelops.adapters.breaker_line import BreakerLine
 from padelops.adapters.breaker_memory import DatabaseBreakerMemory
 from padelops.circuit_breakers import Breakers
-from padelops.model import Door
 
 if TYPE_CHECKING:
+    from padelops.model import Door
     from padelops.store.engine import Database
 
 
 class SharedBreakers(Breakers):
-    """
-    The named breakers of one process. Nothing is connected before the first of them is used.
-
-    A command is over before anything could drain its pool, so it borrows from there: a connection
-    of its own would cost it ten times what it is for.
-    """
+    """The named breakers of one process. Nothing is connected before the first of them is used."""
 
     def __init__(self, database: Database, door: Door) -> None:
         self._database = database
-        self._line = None if door is Door.CLI else BreakerLine(database)
-        super().__init__(DatabaseBreakerMemory(self._line or database.reading, door))
+        self._line = BreakerLine(database)
+        super().__init__(DatabaseBreakerMemory(self._line, door))
 
     def close(self) -> None:
         """Leave the last counts, unless that meant waiting for a database that is away."""
         if self._database.connected:
             self.farewell()
-        if self._line is not None:
-            self._line.close()
+        self._line.close()
