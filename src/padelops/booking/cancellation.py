@@ -151,7 +151,8 @@ class CancellationDesk:
             raise NotFound(f"There is no reservation {reservation_id}.")
         if reservation.status == "cancelled":
             # What the first cancellation answered, also while the money is still on its way.
-            at_stake = max(reservation.captured, reservation.refund_due)
+            payment = self.payment_of(PaymentMethod(reservation.payment_method))
+            at_stake = max(payment.at_stake(reservation), reservation.refund_due)
             return _outcome(
                 reservation, at_stake, reservation.refund_due, replayed=True, dry_run=dry_run
             )
