@@ -29,7 +29,7 @@ from padelops.booking.delivery import (
 )
 from padelops.booking.delivery_report import Verdict, report
 from padelops.booking.message_kinds import KINDS
-from padelops.booking.notifications import LEASE, Round, deliver_due
+from padelops.booking.notifications import LEASE, PATIENCE, Round, deliver_due
 from padelops.booking.reminders import BATCH, schedule_reminders
 from padelops.errors import BreakerOpen, DatabaseUnavailable, InvalidInput, NotFound
 from padelops.model import Origin
@@ -231,6 +231,50 @@ def test_the_limit_and_the_stop_sign_are_kept_between_two_messages(
     assert (2, 1) == (limited.delivered, stopped.delivered)
     assert 3 == one(psql, "SELECT count(*) FROM messages WHERE state = 'delivered'")
     assert 0 == one(psql, "SELECT count(*) FROM messages WHERE claimed_by IS NOT NULL")
+
+
+@pytest.mark.parametrize("looks", range(7))
+def test_a_stop_sign_at_any_moment_leaves_nothing_claimed(
+    psql: Any, book: Callable[..., int], deliver: Callable[..., Round], looks: int
+) -> None:
+    """
+    Whichever look at the sign sees it first: what is in hand goes out, what is not stays free.
+    """
+    for hour in range(3):
+        book(starts_at=EVENING + hour * HOUR)
+    signs = iter([False] * looks)
+
+    done = deliver(stop=lambda: next(signs, True))
+
+    assert done.delivered == one(psql, "SELECT count(*) FROM messages WHERE state = 'delivered'")
+    assert 0 == one(psql, "SELECT count(*) FROM messages WHERE claimed_by IS NOT NULL")
+    assert min(looks, 3) >= done.delivered >= min(looks, 1)
+
+
+def test_a_transaction_touches_one_club_only(
+    psql: Any, raw: Callable[[], Any], book: Callable[..., int], deliver: Callable[..., Round]
+) -> None:
+    """
+    The next message is taken with the last one's outcome only when it is of the same club.
+    """
+    for hour in range(4):
+        book(starts_at=EVENING + hour * HOUR)
+        book("roma/1", EVENING + hour * HOUR, currency="MXN")
+    watcher = raw()
+    watcher.execute(
+        "CREATE TABLE touched (tx xid8, club_id bigint);"
+        " CREATE FUNCTION touch() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN"
+        " INSERT INTO touched VALUES (pg_current_xact_id(), NEW.club_id); RETURN NEW; END $$;"
+        " CREATE TRIGGER touched AFTER UPDATE ON messages FOR EACH ROW EXECUTE FUNCTION touch();"
+        " GRANT ALL ON touched TO PUBLIC"
+    )
+
+    done = deliver()
+
+    assert 8 == done.delivered
+    assert 1 == one(
+        psql, "SELECT max(n) FROM (SELECT count(DISTINCT club_id) AS n FROM touched GROUP BY tx) t"
+    )
 
 
 def test_confirmations_do_not_queue_behind_reminders(
@@ -615,7 +659,29 @@ def test_a_failure_of_an_outdated_try_is_not_written_down(
     psql: Any, book: Callable[..., int], deliver: Callable[..., Round], clock: Clock
 ) -> None:
     """
-    The message is in other hands, which will say what becomes of it.
+    The message changed hands meanwhile, and what the newer hand said stands.
+    """
+    claim = book()
+    slow, quick = Post(), Post()
+    quick.trouble = failing(Deferred("deferred"))
+
+    def overtaken(_: Envelope) -> None:
+        clock.advance(seconds=LEASE.total_seconds())
+        assert 1 == deliver(post=quick, worker="worker-2").retried
+        raise Undeliverable("refused")
+
+    slow.trouble = overtaken
+    done = deliver(post=slow)
+
+    assert (0, 1) == (done.failed, done.lost)
+    assert ("queued", 2, "deferred") == state_of(psql, claim)
+
+
+def test_what_was_delivered_stays_delivered_whatever_a_late_worker_says(
+    psql: Any, book: Callable[..., int], deliver: Callable[..., Round], clock: Clock
+) -> None:
+    """
+    Also when the late one believes that it failed.
     """
     claim = book()
     slow, quick = Post(), Post()
@@ -632,53 +698,84 @@ def test_a_failure_of_an_outdated_try_is_not_written_down(
     assert ("delivered", 2, None) == state_of(psql, claim)
 
 
+@pytest.fixture
+def outage(psql: Any) -> Iterator[Callable[[bool], None]]:
+    """Takes this test's database away, and gives it back."""
+
+    def away(gone: bool) -> None:
+        psql.execute(
+            "UPDATE pg_database SET datallowconn = %s WHERE datname = current_database()",
+            [not gone],
+        )
+        if gone:
+            psql.execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+                " WHERE pid <> pg_backend_pid() AND datname = current_database()"
+                " AND application_name = 'padelops'"
+            )
+
+    yield away
+    away(False)
+
+
+@pytest.mark.parametrize("pauses", [0, 1, 5])
 def test_a_database_that_goes_away_for_a_moment_causes_no_extra_send(
-    psql: Any, book: Callable[..., int], deliver: Callable[..., Round], post: Post
+    psql: Any,
+    book: Callable[..., int],
+    deliver: Callable[..., Round],
+    post: Post,
+    clock: Clock,
+    outage: Callable[[bool], None],
+    pauses: int,
 ) -> None:
     """
     The worker that sent the message insists on writing that down.
     """
     claim = book()
+    waited: list[float] = []
 
-    def connections_cut(_: Envelope) -> None:
-        psql.execute(
-            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid()"
-            " AND datname = current_database() AND application_name = 'padelops'"
-        )
+    def pause(seconds: float) -> None:
+        clock.advance(seconds=seconds)
+        waited.append(seconds)
+        outage(len(waited) < pauses)
 
-    post.trouble = connections_cut
-    done = deliver(pause=lambda _: None)
+    def cut(_: Envelope) -> None:
+        outage(True)
+        outage(pauses > 0)
+
+    post.trouble = cut
+    done = deliver(pause=pause)
 
     assert 1 == done.delivered
+    assert pauses == len(waited)
+    assert waited == sorted(waited)
     assert ("delivered", 1, None) == state_of(psql, claim)
 
 
 def test_a_database_that_stays_away_is_reported(
-    psql: Any, book: Callable[..., int], deliver: Callable[..., Round], post: Post, clock: Clock
+    psql: Any,
+    book: Callable[..., int],
+    deliver: Callable[..., Round],
+    post: Post,
+    clock: Clock,
+    outage: Callable[[bool], None],
 ) -> None:
     """
     After its patience the worker gives up; the claim runs out and the message is taken up again.
     """
     claim = book()
-    shut = b"UPDATE pg_database SET datallowconn = %s WHERE datname = current_database()"
+    post.trouble = lambda _: outage(True)
+    sent_at = clock()
 
-    def gone(_: Envelope) -> None:
-        psql.execute(shut, [False])
-        psql.execute(
-            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid()"
-            " AND datname = current_database() AND application_name = 'padelops'"
-        )
-
-    post.trouble = gone
-    try:
-        with pytest.raises(DatabaseUnavailable):
-            deliver(pause=lambda seconds: clock.advance(seconds=seconds) and None)
-    finally:
-        psql.execute(shut, [True])
-    clock.advance(seconds=LEASE.total_seconds())
+    with pytest.raises(DatabaseUnavailable):
+        deliver(pause=lambda seconds: clock.advance(seconds=seconds) and None)
+    gave_up_after = clock() - sent_at
+    outage(False)
     post.trouble = lambda _: None
+    clock.advance(seconds=LEASE.total_seconds())
     again = deliver()
 
+    assert PATIENCE <= gave_up_after < LEASE
     assert 1 == again.delivered
     assert 2 == len(post.sent)
     assert ("delivered", 2, None) == state_of(psql, claim)
@@ -1130,8 +1227,9 @@ def test_taking_a_message_reads_the_front_of_the_queue_only(psql: Any, desk: Des
         plan = "\n".join(
             row[0]
             for row in tx.execute(
-                b"EXPLAIN " + messages._TAKE,
-                {"now": MORNING, "worker": "w", "claimed_until": MORNING + LEASE},
+                b"EXPLAIN " + messages._STEP,
+                messages._NOTHING_SETTLED
+                | {"now": MORNING, "worker": "w", "claimed_until": MORNING + LEASE, "more": True},
             )
         )
 

@@ -36,10 +36,19 @@ def scrubbed(text: str, *, secret: str | None = None) -> str:
     """
     line = printable(text)
     if secret:
-        line = re.sub(re.escape(secret), masked(secret), line, flags=re.IGNORECASE)
+        line = _without(line, secret)
     line = _EMAIL.sub(lambda found: masked(found[0]), line)
     line = _PHONE.sub(lambda found: masked(found[0]), line)
     return line if len(line) <= LONGEST_LINE else line[: LONGEST_LINE - 1] + "…"
+
+
+def _without(line: str, secret: str) -> str:
+    # Not a pattern: compiling a new one for each message costs more than all the rest of it.
+    lowered = line.lower()
+    if len(lowered) != len(line) or secret.lower() not in lowered:
+        return line.replace(secret, masked(secret))
+    at = lowered.index(secret.lower())
+    return line[:at] + masked(secret) + _without(line[at + len(secret) :], secret)
 
 
 def printable(text: str) -> str:

@@ -18,7 +18,7 @@ from __future__ import annotations
 import re
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from importlib import resources
 from string import Formatter
 from typing import TYPE_CHECKING
@@ -189,6 +189,7 @@ def _when(moment: datetime, pattern: str, locale: Locale, wall: ZoneInfo) -> str
     return f"{text} (UTC{moment.isoformat()[-6:]})" if twice else text
 
 
+@lru_cache(maxsize=4096)  # a club has few prices, and writing one out takes a while
 def _money(amount: Decimal, currency: str, locale: Locale) -> str:
     exact = round_to_currency(amount, currency)
     return format_currency(exact, currency, locale=locale, decimal_quantization=False)
@@ -212,5 +213,6 @@ def _present(facts: Mapping[str, str | None]) -> dict[str, str]:
     return {name: fact for name, fact in facts.items() if fact is not None}
 
 
-def _names(line: str) -> list[str]:
-    return [name for _, name, _, _ in Formatter().parse(line) if name is not None]
+@cache
+def _names(line: str) -> tuple[str, ...]:
+    return tuple(name for _, name, _, _ in Formatter().parse(line) if name is not None)

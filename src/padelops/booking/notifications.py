@@ -120,23 +120,23 @@ def deliver_due(
             when its claim runs out.
     """
     done = Round()
-    while done.taken < limit and not stop():
-        at = now()
-        with database.deciding() as tx:
-            taken = messages.take(tx, now=at, worker=worker[:200], claimed_until=at + LEASE)
+    hand = _Hand(database, worker[:200], now, pause)
+    taken = None
+    while taken is not None or (done.taken < limit and not stop()):
+        taken = taken or hand.take()
         if taken is None:
             break
         try:
             became = _attempt(taken, delivery, guard=guard, now=now, chance=chance)
         except BreakerOpen as exc:
             done.resume_after_s = float(exc.facts.get("retry_after_s") or 0)
-            back = Settlement(state="queued", given_back=True, reason="breaker_open")
-            _write_down(database, taken, back, now=now, pause=pause)
+            hand.settle(taken, Settlement(state="queued", given_back=True, reason="breaker_open"))
             break
-        if _write_down(database, taken, became, now=now, pause=pause):
-            _count(done, became)
+        if done.taken + 1 < limit and not stop():
+            settled, taken = hand.hand_over(taken, became)
         else:
-            done.lost += 1
+            settled, taken = hand.settle(taken, became), None
+        _count(done, became, settled=settled)
     return done
 
 
@@ -277,38 +277,63 @@ def _failed(
     )
 
 
-def _write_down(
-    database: Database,
-    taken: Taken,
-    became: Settlement,
-    *,
-    now: Callable[[], datetime],
-    pause: Callable[[float], None],
-) -> bool:
-    """
-    Settle the message in hand; saying it twice is harmless, so a lost answer is asked for again.
+@dataclass(frozen=True, slots=True)
+class _Hand:
+    """A worker's hand: it holds one message at the most."""
 
-    Raises:
-        Unavailable, OutcomeUnknown: the database stayed away for `PATIENCE`.
-    """
-    deadline = now() + PATIENCE
-    wait_s = 0.1
-    again = False
-    while True:
+    database: Database
+    worker: str
+    now: Callable[[], datetime]
+    pause: Callable[[float], None]
+
+    def take(self) -> Taken | None:
+        at = self.now()
+        with self.database.deciding() as tx:
+            return messages.take(tx, now=at, worker=self.worker, claimed_until=at + LEASE)
+
+    def hand_over(self, taken: Taken, became: Settlement) -> tuple[bool, Taken | None]:
+        """Settle, and take the next one in the same commit where that can be."""
+        at = self.now()
         try:
-            with database.deciding() as tx:
-                # The lost answer may have been a yes: then there is nothing left to settle.
-                return messages.settle(tx, taken, became) or again
-        except (Unavailable, OutcomeUnknown) as exc:
-            if now() >= deadline:
-                raise
-            again = again or isinstance(exc, OutcomeUnknown)
-        pause(wait_s)
-        wait_s = min(wait_s * 2, 2.0)
+            with self.database.deciding() as tx:
+                return messages.hand_over(
+                    tx, taken, became, now=at, worker=self.worker, claimed_until=at + LEASE
+                )
+        except Unavailable:
+            return self.settle(taken, became), None
+        except OutcomeUnknown:
+            # If it was carried out, the message it took waits until that claim runs out.
+            return self.settle(taken, became, again=True), None
+
+    def settle(self, taken: Taken, became: Settlement, *, again: bool = False) -> bool:
+        """
+        Settle the message in hand; saying it twice is harmless, so a lost answer is asked for
+        again.
+
+        Args:
+            again: it was said before, and perhaps heard: nothing left to settle is a yes.
+
+        Raises:
+            Unavailable, OutcomeUnknown: the database stayed away for `PATIENCE`.
+        """
+        deadline = self.now() + PATIENCE
+        wait_s = 0.1
+        while True:
+            try:
+                with self.database.deciding() as tx:
+                    return messages.settle(tx, taken, became) or again
+            except (Unavailable, OutcomeUnknown) as exc:
+                if self.now() >= deadline:
+                    raise
+                again = again or isinstance(exc, OutcomeUnknown)
+            self.pause(wait_s)
+            wait_s = min(wait_s * 2, 2.0)
 
 
-def _count(done: Round, became: Settlement) -> None:
-    if became.state != "queued":
+def _count(done: Round, became: Settlement, *, settled: bool) -> None:
+    if not settled:
+        done.lost += 1
+    elif became.state != "queued":
         setattr(done, became.state, getattr(done, became.state) + 1)
     elif became.given_back:
         done.put_off += 1

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from psycopg.rows import class_row
+from psycopg.rows import class_row, kwargs_row
 
 from padelops.store.queries import statements
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from padelops.store.engine import Tx
 
 _SQL = statements("messages")
-_TAKE, _SETTLE = _SQL["take"], _SQL["settle"]
+_STEP = _SQL["step"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -162,32 +162,66 @@ class Reason:
 
 def take(tx: Tx, *, now: datetime, worker: str, claimed_until: datetime) -> Taken | None:
     """Take the next due message into hand; None when nothing is due."""
-    with tx.cursor(row_factory=class_row(Taken)) as cursor:
-        return cursor.execute(
-            _TAKE, {"now": now, "worker": worker, "claimed_until": claimed_until}
-        ).fetchone()
+    values = _NOTHING_SETTLED | {"now": now, "worker": worker, "claimed_until": claimed_until}
+    return _step(tx, values | {"more": True})[1]
 
 
 def settle(tx: Tx, taken: Taken, became: Settlement) -> bool:
     """Say what became of a message in hand; False when it is not in this hand any more."""
-    cursor = tx.execute(
-        _SETTLE,
-        {
-            "id": taken.id,
-            "lease": taken.lease,
-            "state": became.state,
-            "given_back": became.given_back,
-            "doubt": became.doubt,
-            "next_attempt_at": became.next_attempt_at,
-            "delivered_at": became.delivered_at,
-            "channel": became.channel,
-            "language": became.language,
-            "receipt": became.receipt,
-            "reason": became.reason,
-            "detail": became.detail,
-        },
-    )
-    return cursor.rowcount == 1
+    return _step(tx, _NOTHING_TAKEN | _settled(taken, became))[0]
+
+
+def hand_over(
+    tx: Tx,
+    taken: Taken,
+    became: Settlement,
+    *,
+    now: datetime,
+    worker: str,
+    claimed_until: datetime,
+) -> tuple[bool, Taken | None]:
+    """Settle the message in hand and take the next in one commit, if it is of the same club."""
+    values = {"now": now, "worker": worker, "claimed_until": claimed_until}
+    values |= {"more": True, "club_id": taken.club_id}
+    return _step(tx, _settled(taken, became) | values)
+
+
+_NOTHING_SETTLED: dict[str, Any] = {
+    "id": None,
+    "lease": None,
+    "state": None,
+    "given_back": False,
+    "doubt": False,
+    "next_attempt_at": None,
+    "delivered_at": None,
+    "channel": None,
+    "language": None,
+    "receipt": None,
+    "reason": None,
+    "detail": None,
+    "club_id": None,
+}
+_NOTHING_TAKEN: dict[str, Any] = {
+    "more": False,
+    "now": None,
+    "worker": None,
+    "claimed_until": None,
+    "club_id": None,
+}
+
+
+def _settled(taken: Taken, became: Settlement) -> dict[str, Any]:
+    said = {name: getattr(became, name) for name in Settlement.__slots__}
+    return {"id": taken.id, "lease": taken.lease} | said
+
+
+def _step(tx: Tx, values: dict[str, Any]) -> tuple[bool, Taken | None]:
+    with tx.cursor(row_factory=kwargs_row(_stepped)) as cursor:
+        return cursor.execute(_STEP, values).fetchone() or (False, None)
+
+
+def _stepped(*, settled: bool, **facts: Any) -> tuple[bool, Taken | None]:
+    return settled, None if facts["id"] is None else Taken(**facts)
 
 
 def insert(tx: Tx, claim_id: int, kind: str, dedupe_key: str, *, due_at: datetime) -> int | None:

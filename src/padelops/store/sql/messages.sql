@@ -1,56 +1,63 @@
 -- The outbox on its way: taking a message, saying what became of it, reminders, and the report.
 
--- name: take
--- Take the message that is due longest; reminders only when nothing else is due. A claim that ran
--- out says that its worker died with the message in hand, perhaps after sending it: one more doubt.
+-- name: step
+-- Say what became of the message in hand, and take the next: one statement, one commit. Either half may
+-- be left out (no `id`, no `more`); both at once only within one club, so that no transaction touches two.
+--
+-- Said by whoever still holds the message. That it was delivered is a fact and is recorded even when the
+-- lease ran out meanwhile, so that nobody sends it once more.
+--
+-- The next is the one that is due longest; reminders only when nothing else is due. A claim that ran out
+-- says that its worker died with the message in hand, perhaps after sending it: one more doubt.
 -- Joined from the left all the way: a row that fits nothing must still come out, to be put aside.
-WITH next AS (
+WITH settled AS (
+    UPDATE messages
+       SET state = %(state)s,
+           attempts = CASE WHEN %(given_back)s THEN greatest(attempts - 1, 0) ELSE attempts END,
+           doubts = doubts + CASE WHEN %(doubt)s THEN 1 ELSE 0 END,
+           next_attempt_at = coalesce(%(next_attempt_at)s, next_attempt_at),
+           delivered_at = %(delivered_at)s,
+           channel = coalesce(%(channel)s, channel), language = coalesce(%(language)s, language),
+           receipt = %(receipt)s, reason = %(reason)s, detail = %(detail)s,
+           claimed_by = NULL, claimed_until = NULL
+     WHERE id = %(id)s
+       AND ((state = 'queued' AND lease = %(lease)s)
+            OR (%(delivered_at)s::timestamptz IS NOT NULL AND state IN ('queued', 'failed')))
+    RETURNING id
+), next AS (
     SELECT coalesce(
         (SELECT id FROM messages
           WHERE state = 'queued' AND kind <> 'reminder' AND next_attempt_at <= %(now)s
-            AND (claimed_until IS NULL OR claimed_until <= %(now)s)
-          ORDER BY next_attempt_at, id LIMIT 1 FOR UPDATE SKIP LOCKED),
+            AND (claimed_until IS NULL OR claimed_until <= %(now)s) AND id IS DISTINCT FROM %(id)s
+          ORDER BY next_attempt_at, messages.id LIMIT 1 FOR UPDATE SKIP LOCKED),
         (SELECT id FROM messages
           WHERE state = 'queued' AND kind = 'reminder' AND next_attempt_at <= %(now)s
-            AND (claimed_until IS NULL OR claimed_until <= %(now)s)
-          ORDER BY next_attempt_at, id LIMIT 1 FOR UPDATE SKIP LOCKED)
+            AND (claimed_until IS NULL OR claimed_until <= %(now)s) AND id IS DISTINCT FROM %(id)s
+          ORDER BY next_attempt_at, messages.id LIMIT 1 FOR UPDATE SKIP LOCKED)
     ) AS id
+     WHERE %(more)s
 ), taken AS (
     UPDATE messages
        SET lease = lease + 1, attempts = attempts + 1, attempted_at = %(now)s,
            doubts = doubts + CASE WHEN claimed_until IS NULL THEN 0 ELSE 1 END,
            claimed_by = %(worker)s, claimed_until = %(claimed_until)s
       FROM next
-     WHERE messages.id = next.id
+     WHERE messages.id = next.id AND messages.club_id = coalesce(%(club_id)s, messages.club_id)
     RETURNING messages.id, messages.club_id, claim_id, messages.kind, dedupe_key, lease, attempts, doubts,
               messages.created_at
 )
-SELECT taken.id, taken.club_id, taken.claim_id, taken.kind, taken.dedupe_key, taken.lease, taken.attempts,
+SELECT EXISTS (SELECT FROM settled) AS settled,
+       taken.id, taken.club_id, taken.claim_id, taken.kind, taken.dedupe_key, taken.lease, taken.attempts,
        taken.doubts, taken.created_at, clubs.slug AS club, clubs.name AS club_name, clubs.time_zone,
        clubs.config ->> 'language' AS language, clubs.config -> 'reminders' AS reminders, courts.name AS court,
        claims.club_id AS claim_club_id, claims.kind AS claim_kind, claims.status, claims.starts_at, claims.ends_at,
        claims.player_name, claims.player_email, claims.player_phone, claims.currency, claims.total, claims.captured,
        claims.refund_due, claims.refunded, claims.payment_method, claims.payment_status, claims.reason
-  FROM taken
+  FROM (VALUES (true)) AS always
+  LEFT JOIN taken ON true
   LEFT JOIN clubs ON clubs.id = taken.club_id
   LEFT JOIN claims ON claims.id = taken.claim_id
   LEFT JOIN courts ON courts.id = claims.court_id;
-
--- name: settle
--- What became of the message in hand, said by whoever still holds it. That it was delivered is a fact
--- and is recorded even when the lease ran out meanwhile, so that nobody sends it once more.
-UPDATE messages
-   SET state = %(state)s,
-       attempts = CASE WHEN %(given_back)s THEN greatest(attempts - 1, 0) ELSE attempts END,
-       doubts = doubts + CASE WHEN %(doubt)s THEN 1 ELSE 0 END,
-       next_attempt_at = coalesce(%(next_attempt_at)s, next_attempt_at),
-       delivered_at = %(delivered_at)s,
-       channel = coalesce(%(channel)s, channel), language = coalesce(%(language)s, language),
-       receipt = %(receipt)s, reason = %(reason)s, detail = %(detail)s,
-       claimed_by = NULL, claimed_until = NULL
- WHERE id = %(id)s
-   AND ((state = 'queued' AND lease = %(lease)s)
-        OR (%(delivered_at)s::timestamptz IS NOT NULL AND state IN ('queued', 'failed')));
 
 -- name: reminder_clubs
 SELECT id, slug, time_zone, config -> 'reminders' AS reminders FROM clubs ORDER BY id;
