@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
+from padelops import fault_points
 from padelops.booking.cancellation_policy import CancellationPolicy
 from padelops.booking.double_booking import within_budget
 from padelops.booking.terms import explain
@@ -125,6 +126,7 @@ class CancellationDesk:
 
         try:
             done = within_budget(attempt, budget_s=self.budget_s)
+            fault_points.reach("cancelled")
         except CommitLost:
             done = self._again(attempt, reservation_id)
         except OutcomeUnknown as exc:
@@ -179,6 +181,7 @@ class CancellationDesk:
             payment_status=payment.cancelled(tx, reservation, refund, now=now),
             now=now,
         )
+        fault_points.reach("cancelling")
         ended = reservations.by_id(tx, reservation_id)
         return _outcome(ended or reservation, at_stake, refund, replayed=False, dry_run=dry_run)
 

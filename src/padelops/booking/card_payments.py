@@ -159,6 +159,7 @@ class CardPayment:
         """Ask the gateway for a written attempt, and write down what it says."""
         with self.database.reading() as tx:
             attempt = payments.attempt(tx, attempt_id)
+        fault_points.reach("asking")
         try:
             return self._authorize(attempt, origin=origin, now=now)
         except PaymentUnknown:

@@ -68,6 +68,7 @@ class PaymentSteps:
             with self.database.reading() as tx:
                 attempt = payments.attempt(tx, attempt_id)
             self._step(attempt, origin=origin, now=now)
+            fault_points.reach("written")
             with self.database.reading() as tx:
                 after = payments.attempt(tx, attempt_id)
             if after.next_step and _stands(after) == _stands(attempt):
@@ -156,6 +157,7 @@ class PaymentSteps:
 
     def _capture(self, attempt: Attempt, *, origin: Origin, now: datetime) -> None:
         payment = self._ask(attempt)
+        fault_points.reach("asked")
         if payment is not None and payment.status is GatewayStatus.AUTHORIZED:
             fault_points.reach("before_capture")
             try:
@@ -179,6 +181,7 @@ class PaymentSteps:
     def _refund(self, refund: Refund, attempt: Attempt, *, origin: Origin, now: datetime) -> None:
         try:
             payment = self._ask(attempt)
+            fault_points.reach("refund_asked")
             if payment is None:
                 self._refund_failed(refund, "the gateway does not know the payment", origin, now)
                 return
@@ -207,6 +210,7 @@ class PaymentSteps:
             self._put_off_refund(refund, exc, origin=origin, now=now)
             return
         self.books.refunded(refund, done, origin=origin, now=now)
+        fault_points.reach("refund_written")
 
     def _ask(self, attempt: Attempt) -> GatewayPayment | None:
         with self.guard():
