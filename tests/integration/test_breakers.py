@@ -635,7 +635,7 @@ def test_a_silent_server_costs_a_moment_and_then_nothing(
 
     assert during.degraded
     assert max(taken) < 1, taken
-    assert max(taken[2:]) < 0.05, taken
+    assert max(taken[2:]) < 0.2, taken
 
 
 def test_a_slow_connection_is_used_once_it_is_there(
