@@ -44,6 +44,14 @@ class PaymentOffice:
         with self.database.reading() as tx:
             return payments.attention(tx, everything=everything, limit=MOST_LISTED)
 
+    def in_doubt(self) -> set[int]:
+        """Reservations of which nobody knows whether they were charged, or given back."""
+        return {
+            row["reservation"]
+            for row in self.attention()
+            if row["state"] in {"started", "unknown"} or row["refund"] == "unknown"
+        }
+
     def reconcile(self, reservation_id: int, *, origin: Origin, now: datetime) -> Reservation:
         """
         Ask the gateway about a reservation's payment now, and write down what it says.

@@ -49,22 +49,14 @@ def reconcile(
     from padelops.booking.card_payments import PaymentUnknown
 
     with opened() as desk:
-        if reservation_id is None:
-            in_doubt = sorted(
-                {
-                    row["reservation"]
-                    for row in desk.office.attention()
-                    if row["state"] in {"started", "unknown"} or row["refund"] == "unknown"
-                }
-            )
-        else:
-            in_doubt = [reservation_id]
+        one_only = () if reservation_id is None else (reservation_id,)
+        in_doubt = one_only or sorted(desk.office.in_doubt())
         with progress(ctx, "Asking the gateway", len(in_doubt)) as advance:
             settled = []
             for number in in_doubt:
                 settled.append(desk.reconcile_payment(number))
                 advance()
-    still = [one.id for one in settled if one.payment_status in {"payment_unknown", "pending"}]
+        still = sorted(set(in_doubt) & desk.office.in_doubt())
     show(ctx, {"reservations": [one.as_json() for one in settled]}, _reconciled)
     if still:
         raise PaymentUnknown(
