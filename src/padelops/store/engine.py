@@ -18,6 +18,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 import psycopg
+from psycopg import sql
 from psycopg.rows import TupleRow, tuple_row
 from sqlalchemy import make_url
 
@@ -221,16 +222,11 @@ class Database:
             OutcomeUnknown: lost while committing.
         """
         with _Lent(self._pool) as tx:
-            with explained():
-                tx.execute("BEGIN")
             try:
                 with explained():
-                    tx.execute(
-                        "SELECT set_config('padelops.actor', %s, true),"
-                        " set_config('padelops.door', %s, true),"
-                        " set_config('padelops.request_id', %s, true)",
-                        (origin.actor, origin.door, origin.request_id),
-                    )
+                    # Two statements, one round trip: hence without parameters, and not prepared.
+                    begin = _BEGIN.format(origin.actor, origin.door.value, origin.request_id)
+                    tx.execute(begin, prepare=False)
                     yield tx
             except BaseException:
                 _roll_back(tx)
@@ -303,6 +299,12 @@ class _Deciding(_Lent):
 
     def _judge(self, exc: BaseException | None) -> None:
         _judge_commit(self._tx, exc)
+
+
+_BEGIN = sql.SQL(
+    "BEGIN; SELECT set_config('padelops.actor', {}, true), set_config('padelops.door', {}, true),"
+    " set_config('padelops.request_id', {}, true)"
+)
 
 
 def _roll_back(tx: Tx) -> None:

@@ -141,9 +141,8 @@ def by_party(tx: Tx, party_id: int) -> list[Reservation]:
 
 def lock(tx: Tx, reservation_id: int) -> Reservation | None:
     """Lock one reservation until the transaction ends, and read what it then is."""
-    if tx.execute(_SQL["lock"], {"id": reservation_id}).fetchone() is None:
-        return None
-    return by_id(tx, reservation_id)
+    with tx.cursor(row_factory=class_row(Reservation)) as cursor:
+        return cursor.execute(_SQL["lock"], {"id": reservation_id}).fetchone()
 
 
 def page(

@@ -18,7 +18,16 @@ SELECT id, club_id, club, time_zone, court_id, court, status, starts_at, ends_at
  ORDER BY id;
 
 -- name: lock
-SELECT id FROM claims WHERE id = %(id)s AND kind = 'reservation' FOR UPDATE;
+-- What is read is what the row is once the lock is there, also after a wait.
+SELECT claims.id, claims.club_id, clubs.slug AS club, clubs.time_zone, claims.court_id, courts.name AS court,
+       claims.status, claims.starts_at, claims.ends_at, claims.hold_until, claims.party_id, claims.idempotency_key,
+       claims.player_name, claims.player_email, claims.player_phone, claims.player_count, claims.notes,
+       claims.member_tier, claims.currency, claims.total, claims.lines, claims.price_source, claims.tariff_id,
+       claims.policy_id, claims.payment_method, claims.payment_status, claims.captured, claims.refund_due,
+       claims.refunded, claims.reason, claims.external_ref, claims.created_at, claims.ended_at, claims.version
+  FROM claims JOIN clubs ON clubs.id = claims.club_id JOIN courts ON courts.id = claims.court_id
+ WHERE claims.id = %(id)s AND claims.kind = 'reservation'
+   FOR UPDATE OF claims;
 
 -- name: insert_payment_event
 -- Money that changed hands, once per key; the amounts on the reservation follow by trigger.
