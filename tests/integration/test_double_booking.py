@@ -98,6 +98,22 @@ def test_two_courts_in_opposite_order(desk: Desk, psql: Any) -> None:
     assert [] == broken(psql)
 
 
+def test_courts_are_claimed_in_one_order(desk: Desk, raw: Callable[[], Any], psql: Any) -> None:
+    """
+    Whatever order a party names them in: while the first court is waited for, the others are free.
+    """
+    rival = raw()
+    rival.execute("BEGIN")
+    insert(rival, "claims", reservation_row(rival, "centro/1"))
+    party = Running(partial(desk.book, ("centro/3", "centro/1"), AT_SIX, minutes=60, player="A"))
+    waiting_on_a_lock(psql)
+
+    assert desk.book("centro/3", AT_SIX, minutes=60, player="B")
+    assert party.going
+    rival.execute("ROLLBACK")
+    assert CourtTaken is type(party.finish().error)
+
+
 def test_a_party_gets_every_court_or_none(desk: Desk, psql: Any) -> None:
     """
     Where one of three courts is taken the two others are not kept.

@@ -323,6 +323,7 @@ def no_standby_answers(raw: Callable[[], Any], ending: str) -> Iterator[list[int
     try:
         while not ended:  # a reload takes effect when it does
             canary.execute("SELECT pg_current_xact_id()")
+            time.sleep(0.01)
         ended.clear()
         how.append(ending)
         yield ended

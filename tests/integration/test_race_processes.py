@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from padelops import Desk
 
 PROCESSES = 8
+DEADLOCKS = "SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()"
 LIVE = "SELECT count(*) FROM claims WHERE status IN ('pending', 'confirmed')"
 
 
@@ -127,6 +128,7 @@ def test_two_courts_in_opposite_order_fifty_times(herd: Herd, psql: Any) -> None
     for n in range(rounds):
         assert {"booked", "court_taken"} == {process[n][1] for process in answers}, n
     assert 2 * rounds == one(psql, LIVE)
+    assert 0 == one(psql, DEADLOCKS)
     assert 0 == one(
         psql,
         "SELECT count(*) FROM (SELECT starts_at FROM claims GROUP BY 1"
