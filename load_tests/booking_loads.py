@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from booking_peers import EMAIL, PLAYER, RawReader
 from booking_stage import FIRST_START, HOUR
 
-from padelops.booking.availability import AvailabilityDesk
+from padelops.booking.availability import Availability, AvailabilityDesk
 from padelops.booking.search import SearchRequest
 from padelops.errors import CourtTaken, PadelopsError
 
@@ -166,24 +166,29 @@ class ClubDay:
     @cached_property
     def answers(self) -> AvailabilityDesk:
         desk = self.desk
-        return AvailabilityDesk(desk.database, desk.catalogue, desk.cache, desk.counts)
+        guard = desk.breakers["availability_check"].guard
+        return AvailabilityDesk(desk.database, desk.catalogue, desk.cache, desk.counts, guard)
 
-    def uncached(self) -> dict[str, list[datetime]]:
-        """The free starts of each court, read from the claims themselves."""
-        day = self.answers.of_day(
+    def uncached(self) -> Availability:
+        """The day, read from the claims themselves."""
+        return self.answers.of_day(
             self.club, self.opens.date(), now=self.desk.now(), minutes=90, use_cache=False
         )
-        return {one.court: [free.starts_at for free in one.starts] for one in day.courts}
 
-    def cached(self) -> None:
-        """The same through the cache, which must hit."""
-        self.desk.availability(self.club, self.opens.date(), minutes=90)
+    def cached(self) -> Availability:
+        """The same through the cache in the database."""
+        return self.desk.availability(self.club, self.opens.date(), minutes=90)
 
     def agrees_with(self, raw: RawReader) -> bool:
-        """Whether the raw peer does the same work: it finds the same starts."""
+        """Whether all do the same work: they find the same starts, and the cache is hit."""
         courts = self.desk.catalogue.club(self.club).courts
         theirs = raw.free()
-        return self.uncached() == {name: theirs[court.id] for name, court in courts.items()}
+        same = all(
+            theirs[courts[one.court].id] == [free.starts_at for free in one.starts]
+            for one in self.uncached().courts
+        )
+        kept, again = self.cached(), self.cached()
+        return same and again.from_cache and kept.courts == again.courts == self.uncached().courts
 
 
 class Searches:

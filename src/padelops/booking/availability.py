@@ -77,11 +77,13 @@ class Offers:
     Attributes:
         open: the stretches that open on the day.
         starts: when a booking may start, in order.
+        places: where among them, by the minute since the epoch.
         priced: by court in service, what it costs at each of these starts.
     """
 
     open: tuple[Interval, ...]
     starts: tuple[datetime, ...]
+    places: Mapping[int, int]
     priced: Mapping[int, tuple[FreeStart, ...]]
 
 
@@ -232,7 +234,7 @@ class AvailabilityDesk:
             currency=club.currency,
             open=offers.open,
             courts=tuple(
-                CourtDay(one.name, one.in_service, tuple(_from(free.get(one.id, ()), now)))
+                CourtDay(one.name, one.in_service, _from(free.get(one.id, ()), now))
                 for one in courts
             ),
             doubt=doubt,
@@ -356,6 +358,7 @@ def offers_of(club: Club, day: date, minutes: int) -> Offers:
     return Offers(
         open=tuple(stretches),
         starts=tuple(wish.starts_at for wish in wishes),
+        places={_minute(wish.starts_at): place for place, wish in enumerate(wishes)},
         priced={
             court.id: tuple(FreeStart(wish.starts_at, _total(club, court, wish)) for wish in wishes)
             for court in club.courts.values()
@@ -410,8 +413,11 @@ def _reach(club: Club, window: Interval) -> Interval:
     return window[0], window[1] + timedelta(minutes=club.rules.buffer_minutes)
 
 
-def _from(starts: Iterable[FreeStart], now: datetime) -> Iterable[FreeStart]:
-    return (free for free in starts if free.starts_at >= now)
+def _from(starts: Sequence[FreeStart], now: datetime) -> tuple[FreeStart, ...]:
+    """The starts, which are in order, that are not past."""
+    if starts and starts[0].starts_at < now:
+        return tuple(free for free in starts if free.starts_at >= now)
+    return tuple(starts)
 
 
 def _bookable_minutes(club: Club, minutes: int | None) -> int:
@@ -445,7 +451,7 @@ def _packed(
             "since": max((at for at, keeps in holds if not keeps), default=None),
             "until": min((at for at, keeps in holds if keeps), default=None),
             "courts": {
-                court_id: [int(start.starts_at.timestamp()) // 60 for start in found]
+                court_id: [_minute(start.starts_at) for start in found]
                 for court_id, found in free.items()
             },
         },
@@ -467,11 +473,15 @@ def _unpacked(
         since, until = packed["since"], packed["until"]
         if (since is not None and at < since) or (until is not None and until <= at):
             return None
-        minutes = [int(start.timestamp()) // 60 for start in offers.starts]
         free = {}
         for court_id, found in packed["courts"].items():
-            priced = dict(zip(minutes, offers.priced[int(court_id)], strict=True))
-            free[int(court_id)] = [priced[minute] for minute in found]
+            priced = offers.priced[int(court_id)]
+            free[int(court_id)] = [priced[offers.places[minute]] for minute in found]
     except (ValueError, TypeError, LookupError, AttributeError, RecursionError):
         return None
     return free if free.keys() == offers.priced.keys() & set(ids) else None
+
+
+def _minute(moment: datetime) -> int:
+    """Minutes since the epoch."""
+    return int(moment.timestamp()) // 60

@@ -13,11 +13,12 @@ if TYPE_CHECKING:
     from padelops.store.engine import Tx
 
 _SQL = statements("cache")
+_GET = _SQL["get"]
 
 
 def get(tx: Tx, key: str) -> tuple[str, str] | None:
     """The (stamp, value) under a key, or None."""
-    row = tx.execute(_SQL["get"], {"key": key}).fetchone()
+    row = tx.run(_GET, {"key": key}).fetchone()
     return None if row is None else (row[0], row[1])
 
 
