@@ -18,9 +18,10 @@ from padelops.store import claims
 from padelops.store import clubs as club_rows
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
     from datetime import datetime
 
+    from padelops.booking.club_file import CourtTerms
     from padelops.model import Origin
     from padelops.store.engine import Database, Tx
 
@@ -113,6 +114,30 @@ def apply_club(
         stranded = club_rows.live_outside_service(tx, club_id, now=now)
 
     return Applied(file.slug, created, tuple(changes), tuple(stranded), dry_run)
+
+
+def add_courts(
+    database: Database, slug: str, courts: Iterable[CourtTerms], *, origin: Origin
+) -> list[str]:
+    """
+    Give a club the courts that it does not have yet, and change nothing else; their names.
+
+    Whatever somebody changed meanwhile stays: the club is read after it is locked.
+    """
+    with database.transaction(origin) as tx:
+        club_id, revision = _locked(tx, slug)
+        there = {court.name: court for court in club_rows.lock_courts(tx, club_id)}
+        new = [court for court in courts if court.name not in there]
+        row = club_rows.by_slug(tx, slug)
+        if row is None or not new:
+            return []
+        document = _with_service(
+            row.config, {name: court.in_service for name, court in there.items()}
+        )
+        file = ClubFile.model_validate(document)
+        file = file.model_copy(update={"courts": [court.terms() for court in (*file.courts, *new)]})
+        _put_into_force(tx, file, club_id, revision + 1, there)
+    return [court.name for court in new]
 
 
 def _locked(tx: Tx, slug: str) -> tuple[int, int]:

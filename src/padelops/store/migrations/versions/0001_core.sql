@@ -474,6 +474,11 @@ CREATE TRIGGER payment_events_applied AFTER INSERT ON payment_events
 -- all together: each UPDATE sets up every check and index of claims anew.
 CREATE FUNCTION apply_imported_events() RETURNS trigger
     LANGUAGE plpgsql
+    -- Claims are looked up by id, one by one: the plan is made while the table is still empty and
+    -- kept, and reading all of a club's claims once for each batch is quadratic.
+    SET enable_hashjoin = off
+    SET enable_mergejoin = off
+    SET enable_seqscan = off
     AS $$
 DECLARE
     wanted  bigint;
