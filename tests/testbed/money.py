@@ -88,7 +88,9 @@ UNPAID = """
      WHERE payment_method = 'card' AND total > 0 AND (
            (status IN ('confirmed', 'completed', 'no_show') AND captured <> total)
         OR (status = 'expired' AND captured <> refunded)
-        OR (status = 'cancelled' AND captured - refunded > total - refund_due))"""
+        OR (status = 'cancelled' AND captured - refunded > total - refund_due)
+        OR (status = 'cancelled' AND captured <> refunded AND NOT EXISTS (
+            SELECT FROM messages WHERE claim_id = claims.id AND kind = 'confirmation')))"""
 """Card bookings whose money does not fit how they ended, if nothing stood in the way of it."""
 
 
