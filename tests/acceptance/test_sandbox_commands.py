@@ -18,7 +18,7 @@ from padelops.adapters.sandbox_gateway import SandboxGateway
 from padelops.adapters.sandbox_http import SandboxHttp
 from padelops.booking.gateway import GatewayOutcomeUnknown, GatewayUnavailable
 from padelops.store.engine import Database
-from testbed.gateway_peers import says, scripted
+from testbed.gateway_peers import kept_environment, says, scripted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -28,10 +28,9 @@ PADELOPS = (sys.executable, "-m", "padelops")
 
 @pytest.fixture
 def environment(database_url: str) -> dict[str, str]:
-    return {
+    return kept_environment() | {
         "PADELOPS_DATABASE_URL": database_url,
         "PADELOPS_LEVEL1_BUDGET_MS": "5000",
-        "LANG": "C.UTF-8",
     }
 
 

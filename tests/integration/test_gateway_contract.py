@@ -394,7 +394,7 @@ def test_refunds_add_up_to_what_was_taken_and_no_further(
 ) -> None:
     """Two parts make the whole; a cent more is refused before or by the gateway."""
     part = gateway.refund(captured, reference="part", key=f"1:{reference}", amount=Decimal("7.50"))
-    with pytest.raises(GatewayRefused):
+    with pytest.raises(GatewayRefused) as caught:
         gateway.refund(captured, reference="more", key=f"2:{reference}", amount=Decimal("12.51"))
     rest = gateway.refund(captured, reference="rest", key=f"3:{reference}", amount=Decimal("12.50"))
     with pytest.raises(GatewayRefused):
@@ -403,6 +403,7 @@ def test_refunds_add_up_to_what_was_taken_and_no_further(
     found = gateway.find(reference)
 
     assert found is not None
+    assert {"left": "12.50"} == caught.value.facts
     assert ("part", Decimal("7.50"), False) == (part.reference, part.amount, part.failed)
     assert {part, rest} == set(found.refunds)
     assert (GatewayStatus.CAPTURED, TWENTY, TWENTY) == (

@@ -27,7 +27,7 @@ from padelops.booking.gateway import (
 from padelops.errors import InvalidInput
 from padelops.model import Origin
 from padelops.store.engine import Database
-from testbed.racing import race
+from testbed.racing import Running, race, waiting_on_a_lock
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -384,6 +384,25 @@ def test_a_counted_fault_happens_exactly_so_often(gateway: SandboxGateway) -> No
     assert [GatewayOutcomeUnknown] * 3 == [type(one.error) for one in finishes if not one.ok]
     assert 5 == len(in_the_books(gateway))
     assert (0, 3) == (fault.remaining, fault.fired)
+
+
+def test_two_that_wait_for_the_last_fault_do_not_both_get_it(
+    gateway: SandboxGateway, raw: Callable[[], Any]
+) -> None:
+    """Both have seen it; the one that comes second looks again, and is served."""
+    gateway.faults.set(Operation.AUTHORIZE, FaultKind.ERROR_500, times=1)
+    holder, watcher = raw(), raw()
+    with holder.transaction():
+        holder.execute("SELECT FROM sandbox_faults FOR UPDATE")
+        both = [
+            Running(lambda: authorize(gateway, reference="a", key="a")),
+            Running(lambda: authorize(gateway, reference="b", key="b")),
+        ]
+        waiting_on_a_lock(watcher, many=2)
+    finishes = [one.finish() for one in both]
+
+    assert [GatewayOutcomeUnknown] == [type(one.error) for one in finishes if not one.ok]
+    assert 1 == len(in_the_books(gateway))
 
 
 def test_faults_happen_in_the_order_in_which_they_were_set(gateway: SandboxGateway) -> None:

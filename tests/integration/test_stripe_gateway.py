@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import socket
+import sys
 import threading
 import time
 import traceback
@@ -520,3 +521,11 @@ def test_a_live_key_is_never_sent_unencrypted() -> None:
         StripeGateway(SecretStr("sk_live_1234"), api_base="http://stripe.test")
 
     assert "PADELOPS_STRIPE_API_BASE" == caught.value.facts["variable"]
+
+
+def test_without_the_sdk_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    """When the gateway is opened, not when the first card is charged."""
+    monkeypatch.setitem(sys.modules, "stripe", None)
+
+    with pytest.raises(InvalidInput, match=r"pip install 'padelops\[stripe\]'"):
+        StripeGateway(SecretStr(KEY))

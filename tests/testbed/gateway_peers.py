@@ -4,6 +4,7 @@ Payment gateways to test against: localstripe, our sandbox as a process, and a p
 
 from __future__ import annotations
 
+import os
 import socket
 import socketserver
 import struct
@@ -66,13 +67,19 @@ def _running(code: str, *arguments: str, **environment: str) -> Iterator[Peer]:
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
-        env=environment or None,
+        env=kept_environment() | environment,
     ) as process:
         assert process.stdout is not None
         try:
             yield Peer(process.stdout.readline().strip(), process)
         finally:
             process.kill()
+
+
+def kept_environment() -> dict[str, str]:
+    """What a server needs of our environment; no setting of padelops' slips through."""
+    names = ("PATH", "HOME", "VIRTUAL_ENV", "PYTHONPATH")
+    return {name: os.environ[name] for name in names if name in os.environ} | {"LANG": "C.UTF-8"}
 
 
 @contextmanager

@@ -80,9 +80,8 @@ def test_what_is_old_is_found_by_the_index() -> None:
 
 def test_what_the_index_has_not_seen_yet_is_found_in_the_list() -> None:
     """A busy hour: it is behind the first page, and the index lags."""
-    stripe = FakeStripe(
-        [*others(7), intent(1, age_s=LAG - 1, ours="r"), *others(50, age_s=LAG * 2)]
-    )
+    ours = intent(1, age_s=LAG - 1, ours="r")
+    stripe = FakeStripe([*others(3), *others(4, age_s=60), ours, *others(50, age_s=LAG * 2)])
 
     assert ["pi_1"] == found(stripe)
     assert ["page", "search", "page", "page"] == stripe.read

@@ -32,8 +32,3 @@ def counting(payments: Iterable[GatewayPayment]) -> GatewayPayment | None:
         key=lambda one: (_MONEY_FIRST.index(one.status), one.created_at, one.gateway_ref),
         default=None,
     )
-
-
-def is_live(payment: GatewayPayment) -> bool:
-    """Whether money is, or may yet be, held or taken."""
-    return payment.status not in {GatewayStatus.VOIDED, GatewayStatus.FAILED}
