@@ -50,7 +50,8 @@ def card_payment(
 
 def sandbox_books(settings: Settings) -> Database:
     """Connections of the sandbox's own: a gateway never sees the inside of our transactions."""
-    return open_database(settings, budget_ms=None, pool_size=SANDBOX_CONNECTIONS)
+    budget_ms = int(settings.gateway_timeout_s * 1000)
+    return open_database(settings, budget_ms=budget_ms, pool_size=SANDBOX_CONNECTIONS)
 
 
 def gateway_of(
