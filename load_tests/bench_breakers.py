@@ -6,16 +6,18 @@ What a closed circuit breaker costs: microseconds a call, and as a share of what
 First around a function that does nothing, with the state in this process; then around real bookings
 and availability answers on a PostgreSQL of its own, with the state that all processes share.
 
-At the desk every thread does the same work bare, guarded and bare again, call by call, so that what
-else the machine does hits all three alike: medians, and how far the two bare ones differ is the
-noise. `cpu` is what the calling thread itself computes more, on average: the exchanges are in it.
-Each breaker asks the database twice a second however many calls it guards: `asked` counts that.
+At the desk every thread does the same work bare, guarded and bare again, call by call in an order
+that changes, so that what else the machine does hits all three alike: medians, and how far the two
+bare ones differ is the noise. `cpu` is what the calling thread computes more, on average: the
+exchanges are in it. Each breaker asks the database twice a second however many calls it guards:
+`asked` counts that.
 """
 
 from __future__ import annotations
 
 import argparse
 import itertools
+import random
 import statistics
 import time
 from collections.abc import Callable
@@ -280,9 +282,9 @@ def pace(
     def run() -> None:
         mine = [0.0] * len(works)
         while time.perf_counter() < until:
-            for at, work in enumerate(works):
+            for at in random.sample(range(len(works)), len(works)):
                 began, computing = time.perf_counter(), time.thread_time()
-                work()
+                works[at]()
                 mine[at] += (time.thread_time() - computing) * 1e6
                 taken[at].append((time.perf_counter() - began) * 1e6)
         with lock:
