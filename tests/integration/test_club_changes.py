@@ -372,6 +372,27 @@ def test_bookings_race_with_a_change_of_prices(
     assert [] == broken(psql)
 
 
+def test_a_desk_that_knows_the_old_prices_sells_under_the_new(
+    another_desk: Callable[..., Desk], psql: Any, apply: Callable[..., Applied]
+) -> None:
+    """
+    Once a change has committed no booking is made under the terms before it, by whatever desk.
+    """
+    apply()
+    seller = another_desk()
+    seller.price("nuevo/1", "2026-12-01T18:00")
+    apply(("20.00", "25.00"))
+
+    made = seller.book("nuevo/1", "2026-12-01T18:00", player="A").reservation
+    party = seller.book(("nuevo/1", "nuevo/2"), "2026-12-02T18:00", player="A").reservation
+
+    assert [Decimal("25.00")] * 2 == [made.total, party.total]
+    assert {one(psql, "SELECT tariff_id FROM clubs WHERE slug = 'nuevo'")} == {
+        made.tariff_id,
+        party.tariff_id,
+    }
+
+
 def test_a_court_is_closed_while_it_is_booked(
     another_desk: Callable[..., Desk], psql: Any, apply: Callable[..., Applied]
 ) -> None:

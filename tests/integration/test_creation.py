@@ -176,6 +176,18 @@ def test_a_hold_that_came_to_nothing_gives_its_key_back(desk: Desk, psql: Any) -
     assert hold != again.reservation.id
 
 
+def test_a_lapsed_key_does_not_stand_in_a_refusal_s_way(desk: Desk, psql: Any) -> None:
+    """
+    A retry with such a key whose slot somebody else has by now hears that, not `key_reused`.
+    """
+    hold = insert_hold(psql, COURT, EVENING, EVENING, idempotency_key="k", request_digest="x")
+    psql.execute("UPDATE claims SET status = 'expired', ended_at = now() WHERE id = %s", [hold])
+    desk.book(COURT, AT_SIX, minutes=60, player="B")
+
+    with pytest.raises(CourtTaken):
+        desk.book(COURT, AT_SIX, minutes=60, player="A", key="k")
+
+
 def test_a_cancelled_booking_keeps_its_key(desk: Desk, psql: Any) -> None:
     """
     A retry after the cancellation answers with what became of the booking; it books nothing new.

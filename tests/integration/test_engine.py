@@ -322,7 +322,7 @@ def no_standby_answers(raw: Callable[[], Any], ending: str) -> Iterator[list[int
     ender.start()
     try:
         while not ended:  # a reload takes effect when it does
-            canary.execute("SELECT pg_current_xact_id()")
+            canary.execute("SELECT pg_logical_emit_message(true, 'canary', '')")
             time.sleep(0.01)
         ended.clear()
         how.append(ending)
@@ -366,6 +366,18 @@ def test_a_replay_is_only_told_once_it_is_safe(
         desk.book(COURT, AT_SIX, minutes=60, player="A", key="k")
 
     assert "k" == caught.value.facts["key"]
+
+
+def test_settling_waits_for_the_standby(desk: Desk, raw: Callable[[], Any]) -> None:
+    """
+    Settling by itself waits behind what is visible, and says when that wait was cut short.
+    """
+    desk.database.settle()
+
+    with no_standby_answers(raw, "pg_cancel_backend") as ended, pytest.raises(OutcomeUnknown):
+        desk.database.settle()
+
+    assert ended
 
 
 def test_a_cancel_that_comes_twice(desk: Desk) -> None:

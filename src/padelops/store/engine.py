@@ -200,14 +200,14 @@ class Database:
         Wait until everything visible now is as durable as the server promises.
 
         A commit whose wait for the synchronous standby was cut short is visible without being
-        replicated. An empty transaction that is given an id waits behind it, so an answer that is
-        read and then settled is one that survives a failover.
+        replicated. A transaction that writes to the log waits behind it, so an answer that is read
+        and then settled is one that survives a failover. One that only takes an id does not wait.
 
         Raises:
             OutcomeUnknown: the standby still does not confirm.
         """
         with self.deciding() as tx:
-            tx.execute("SELECT pg_current_xact_id()")
+            tx.execute("SELECT pg_logical_emit_message(true, 'padelops', '')")
 
     @contextmanager
     def transaction(self, origin: Origin, *, keep: bool = True) -> Iterator[Tx]:
