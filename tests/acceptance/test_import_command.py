@@ -119,6 +119,7 @@ def test_what_could_not_go_in_is_told_listed_and_tried_again(
     assert "padel-norte/1 2027-02-01 10:30 to 11:30 is taken" in listed.out
     assert "(first)" in listed.out
     assert "Secret" not in listed.out + json.dumps(document)
+    assert "2 are still in quarantine" in run("--retry").out
     assert {"rows_read": 2, "quarantined": 2, "imported": 0} == {
         name: retried.document[name] for name in ("rows_read", "quarantined", "imported")
     }

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from padelops.errors import InvalidInput
+from padelops.ops import django_dump, import_files
+from padelops.ops.import_files import recognise
 from testbed.dumps import (
     block,
     court,
@@ -257,17 +259,35 @@ def test_csv_rows_are_reservations(
     assert [] == broken(psql)
 
 
-def test_csv_money_is_the_clubs(importer: Importer, tmp_path: Path) -> None:
+@pytest.mark.parametrize("chunk", [1, 7, 64])
+def test_a_dump_is_read_alike_in_pieces_of_any_size(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, chunk: int
+) -> None:
     """
-    A row in another currency waits; the club's own is taken.
+    An object, a number or a letter of two bytes may be cut in two where a piece ends.
+    """
+    rows = [reservation(n, notes='ñ"]}, {[', total_price=n * 1000 + 0.5) for n in range(20)]
+    file = recognise(written(tmp_path, *rows))
+    monkeypatch.setattr(import_files, "CHUNK", chunk)
+    records = list(django_dump.read(file, lambda _: None))
+
+    assert rows == [json.loads(record.text) for record in records]
+    assert list(range(20)) == [record.pk for record in records]
+    assert ['ñ"]}, {['] * 20 == [record.fields["notes"] for record in records]
+
+
+def test_csv_money_is_the_clubs(importer: Importer, psql: Any, tmp_path: Path) -> None:
+    """
+    A row in another currency waits; a comma is a point.
     """
     file = tmp_path / "rows.csv"
     file.write_text(
         "club,court,start,minutes,player_name,total,currency,payment_status,ref\n"
-        "centro,1,2026-12-05T18:00,60,Ana,20,EUR,paid,1\n"
+        'centro,1,2026-12-05T18:00,60,Ana,"20,50",EUR,paid,1\n'
         "centro,1,2026-12-05T19:00,60,Ana,20,USD,paid,2\n"
     )
     report = importer.run([file])
 
     assert {"wrong_currency": 1} == dict(report.reasons)
     assert {"imported": 1, "quarantined": 1} == numbers(report)
+    assert "20.50" == str(stored(psql, "csv:1")["captured"])

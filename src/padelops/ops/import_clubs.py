@@ -53,6 +53,8 @@ class ClubArrivals:
         Raises:
             InvalidInput: the command line says another zone or currency than a club has.
         """
+        # Another import may have made one of them while this one was reading.
+        self.terms.learn(imports.known_clubs(self.session.tx))
         clubs = self._grouped(records)
         readable = [club for club in clubs.values() if self._is_read_right(club)]
         for club in readable:

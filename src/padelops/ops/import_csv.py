@@ -11,7 +11,7 @@ The first line names the columns, in any order and case; `,` or `;` between them
 | minutes | this or end | elapsed minutes |
 | end | this or minutes | like start, or only `19:30`; at or before start is past midnight |
 | player_name | yes | |
-| total | yes | what it costs, with a point: `300.00` |
+| total | yes | what it costs: `300.00`, or `300,00` |
 | currency | no | must be the club's |
 | player_email, player_phone, player_count, notes | no | |
 | status | no | pending, confirmed (default), completed, cancelled, no_show |
@@ -26,6 +26,7 @@ Other columns are ignored, and named in the report. A club's own zone counts for
 from __future__ import annotations
 
 import json
+import re
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -62,6 +63,8 @@ COLUMNS = (
     "player_count", "status", "payment_status", "total", "currency", "notes", "ref", "created_at",
 )  # fmt: skip
 REQUIRED = ("club", "court", "start", "player_name", "total")
+
+_COMMA = re.compile(r"\d+,\d\d?", re.ASCII)
 
 _TIME_ALONE = 12
 """Characters: longer than any time of day, shorter than any date with one."""
@@ -174,7 +177,7 @@ def _read(
         ends_at=_end(fields, starts_at, zone),
         status=word_of(fields, "status") or "confirmed",
         payment=word_of(fields, "payment_status") or "pending",
-        total=amount_of(fields, "total"),
+        total=amount_of({"total": _with_point(fields.get("total"))}, "total"),
         notes=text_of(fields, "notes", longest=LONGEST_NOTES),
     )
     columns, noted = translated(old, currency=currency, now=now)
@@ -182,6 +185,11 @@ def _read(
         setattr(row, name, value)
     for remark in noted:
         note(remark)
+
+
+def _with_point(text: str | None) -> str | None:
+    """Spreadsheets write a comma in half of the world; `1,000` could be either and is refused."""
+    return text.replace(",", ".") if text and _COMMA.fullmatch(text.strip()) else text
 
 
 def _end(fields: dict[str, Any], starts_at: datetime, zone: ZoneInfo) -> datetime:

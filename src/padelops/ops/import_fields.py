@@ -141,7 +141,8 @@ def day_of(text: str) -> date:
     try:
         return parse_date(text)
     except InvalidInput as exc:
-        raise BadRow("invalid_time", exc.message) from exc
+        said = exc.message
+        raise BadRow("invalid_time", said[0].lower() + said[1:].rstrip(".")) from exc
 
 
 class Clock(NamedTuple):

@@ -145,7 +145,7 @@ def _opened(file: ImportFile) -> Iterator[BinaryIO]:
 def not_text(name: str) -> InvalidInput:
     return InvalidInput(
         f"{name} is neither JSON nor CSV: it is not UTF-8 text.",
-        fix="Give a Django dumpdata file or a CSV file.",
+        fix="Save it as UTF-8.",
     )
 
 

@@ -56,6 +56,10 @@ class ImportTerms:
         self._by_slug: dict[str, KnownClub] = {}
         self._by_ref: dict[str, KnownClub] = {}
         self._by_court_ref: dict[str, KnownClub] = {}
+        self.learn(known)
+
+    def learn(self, known: Iterable[KnownClub]) -> None:
+        """Take in which clubs are here."""
         for club in known:
             self._by_slug[club.slug] = club
             if club.external_ref is not None:

@@ -75,7 +75,7 @@ def import_files(
       start           2026-12-05T18:00, local or with an offset       required
       minutes, end    one of them; end like start, or 19:30           required
       player_name                                                     required
-      total           300.00                                          required
+      total           300.00 or 300,00                                required
       currency        must be the club's
       player_email, player_phone, player_count, notes
       status          pending confirmed completed cancelled no_show   [confirmed]
@@ -138,7 +138,7 @@ def _report(report: ImportReport) -> Iterator[Piece]:
     if told["quarantined_by_reason"]:
         yield Table(["quarantined because", "rows"], list(told["quarantined_by_reason"].items()))
     if told["notes"]:
-        yield Table(["noted", "rows"], list(told["notes"].items()))
+        yield Table(["noted while reading", "rows"], list(told["notes"].items()))
     if told["differing"]:
         yield Table(
             ["model", "ref", "differs in"],
@@ -164,7 +164,8 @@ def _headline(told: Mapping[str, Any]) -> str:
     if told["already_there"]:
         line += f", {told['already_there']} were there"
     if told["quarantined"]:
-        line += f", {told['quarantined']} {'would be' if told['dry_run'] else 'are'} in quarantine"
+        verb = "would be" if told["dry_run"] else "are" if files else "are still"
+        line += f", {told['quarantined']} {verb} in quarantine"
     others = told["open_in_quarantine"] - told["quarantined"]
     if others > 0:
         line += f" (and {others} of earlier imports)"

@@ -94,9 +94,9 @@ ANALYZE pieces;
 
 -- name: known_clubs
 SELECT clubs.slug, clubs.external_ref, clubs.time_zone, clubs.currency,
-       coalesce(array_agg(courts.external_ref) FILTER (WHERE courts.external_ref IS NOT NULL), '{}') AS court_refs
-  FROM clubs LEFT JOIN courts ON courts.club_id = clubs.id
- GROUP BY clubs.id;
+       ARRAY(SELECT courts.external_ref FROM courts
+              WHERE courts.club_id = clubs.id AND courts.external_ref IS NOT NULL) AS court_refs
+  FROM clubs;
 
 -- name: preview
 -- A dry run works on copies that stand in front of the real tables: on this connection a temporary
