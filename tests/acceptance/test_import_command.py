@@ -86,7 +86,7 @@ def test_a_real_dump_is_told_in_a_few_lines(run: Callable[..., Ended]) -> None:
 
     assert (0, 0, "") == (first.code, again.code, first.err)
     assert first.out.startswith("Imported 5 of 5 rows of 1 file.\n")
-    assert "new club padel-club-demo: courts 1, 2\n" in first.out
+    assert "padel-club-demo  new  1, 2\n" in first.out
     assert "clubs.schedule" in first.out
     assert "left out: clubs.club: address" in first.out
     assert again.out.startswith("Imported 0 of 5 rows of 1 file, 5 were there.\n")

@@ -122,19 +122,25 @@ def _report(report: ImportReport) -> Iterator[Piece]:
 
     told = report.as_json()
     yield _headline(told)
-    outcomes = ("imported", "already_there", "differs", "quarantined", "skipped")
     if told["models"]:
+        every = ("already_there", "differs", "quarantined", "skipped")
+        outcomes = ["imported", *(outcome for outcome in every if told[outcome])]
+        all_rows = {**told["models"], "all": told | {"read": told["rows_read"]}}
         yield Table(
-            ["model", "read", "imported", "already there", "differs", "quarantined", "skipped"],
+            ["model", "read", *(outcome.replace("_", " ") for outcome in outcomes)],
             [
                 [model, rows["read"], *(rows[outcome] for outcome in outcomes)]
-                for model, rows in told["models"].items()
-            ]
-            + [["all", told["rows_read"], *(told[outcome] for outcome in outcomes)]],
+                for model, rows in all_rows.items()
+            ],
         )
-    for club in told["clubs"]:
-        verb = "new club" if club["created"] else "new courts of"
-        yield f"{verb} {club['club']}: courts {', '.join(club['courts']) or 'none'}"
+    if told["clubs"]:
+        yield Table(
+            ["club", "is", "new courts"],
+            [
+                [club["club"], "new" if club["created"] else "here", ", ".join(club["courts"])]
+                for club in told["clubs"]
+            ],
+        )
     if told["quarantined_by_reason"]:
         yield Table(["quarantined because", "rows"], list(told["quarantined_by_reason"].items()))
     if told["notes"]:
