@@ -250,6 +250,7 @@ CHECKS: tuple[Check, ...] = (
     Check("trail_complete", "audit_complete", _trail),
     _sql("messages_match", "message_missing"),
     _sql("messages_match", "message_twice"),
+    _sql("messages_match", "reminded_of_nothing"),
     _sql("no_stale_hold", "stale_holds", Verdict.WARNING),
     _sql("all", "contradictory_rows"),
     _sql("all", "revisions_agree"),

@@ -126,6 +126,17 @@ HAVING count(*) > 1
  ORDER BY min(id)
  LIMIT %(limit)s;
 
+-- name: reminded_of_nothing
+-- Reminders that were sent although the reservation had been cancelled before.
+SELECT 'message ' || messages.id AS subject,
+       jsonb_build_object('id', messages.id, 'reservation', claims.id, 'cancelled_at', claims.ended_at,
+                          'sent_at', messages.attempted_at) AS evidence
+  FROM messages JOIN claims ON claims.id = messages.claim_id
+ WHERE messages.kind = 'reminder' AND messages.state = 'delivered' AND claims.status = 'cancelled'
+   AND claims.ended_at < messages.attempted_at
+ ORDER BY messages.id
+ LIMIT %(limit)s;
+
 -- name: stale_holds
 -- Holds past their deadline by more than the sweep's rhythm, that nothing explains.
 SELECT 'reservation ' || id AS subject,
