@@ -131,6 +131,19 @@ def test_every_start_offered_can_be_booked_and_no_other(desk: Desk, psql: Any) -
         assert (start in offered) == race(wish)[0].ok, start
 
 
+def test_the_buffer_is_kept_on_both_sides(desk: Desk) -> None:
+    """
+    Around 10:00-11:00 at shibuya, which cleans for 15 minutes, 08:45 and 11:15 are the nearest.
+    """
+    desk.book("shibuya/A", "2026-12-01T10:00", minutes=60, player="A")
+
+    offered = starts(desk.availability("shibuya", TUESDAY, minutes=60), "A")
+
+    taken = datetime(2026, 12, 1, 1, tzinfo=UTC)
+    assert taken - timedelta(minutes=75) == max(start for start in offered if start < taken)
+    assert taken + timedelta(minutes=75) == min(start for start in offered if start > taken)
+
+
 def test_a_night_belongs_to_the_day_it_opens_on(desk: Desk) -> None:
     """
     Friday's opening until 01:30 is Friday's answer, with starts after midnight.
