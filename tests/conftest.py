@@ -11,6 +11,7 @@ from __future__ import annotations
 import itertools
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -53,6 +54,14 @@ shutil.rmtree(sys.argv[1], ignore_errors=True)
 """
 """Waits for the end of its input, which comes with the end of the test process, even by kill -9."""
 
+
+# A shell that runs us in the background has us ignore these, and a child inherits what is ignored:
+# but the tests of signals are about a program that was started at a terminal.
+for number in (signal.SIGINT, signal.SIGHUP):
+    if signal.getsignal(number) is signal.SIG_IGN:
+        signal.signal(
+            number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL
+        )
 
 REQUIRE = "PADELOPS_TEST_REQUIRE"
 """Programs whose absence is a failure, by name with commas between, or `all`."""

@@ -44,7 +44,7 @@ SPEAKS_SQL: dict[str, str] = {}
 """Files outside `store/` that may hold SQL text, and why."""
 
 
-SETS_THE_ORIGIN = {"store/engine.py", "store/imports.py"}
+SETS_THE_ORIGIN = {"store/engine.py", "store/import_session.py"}
 """Who opens transactions sends the origin's three settings along; no statement of any noun."""
 
 

@@ -158,8 +158,8 @@ def _money(old: OldReservation, total: Decimal) -> tuple[Decimal, Decimal, tuple
             remark = "paid in part, not known how much"
             return NOTHING, NOTHING, (remark, remark)
         case "refunded":
-            refund = amount - (old.fee or NOTHING)
-            if amount and refund <= 0:
+            refund = max(amount - (old.fee or NOTHING), NOTHING)
+            if amount and not refund:
                 raise BadRow("amounts_disagree", f"refunded, but {old.fee} of {amount:f} was kept")
             return amount, refund, None
         case _:
