@@ -4,6 +4,7 @@ A club becomes what its file says, all of it or nothing, while people go on book
 
 from __future__ import annotations
 
+import queue
 import threading
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -343,7 +344,7 @@ def test_bookings_race_with_a_change_of_prices(
     """
     apply()
     sellers = [another_desk(level1_budget_ms=2000) for _ in range(3)]
-    over = threading.Event()
+    over, sales = threading.Event(), queue.SimpleQueue[int]()
     prices = [f"{20 + n}.00" for n in range(8)]
 
     def sell(seller: Desk, n: int) -> int:
@@ -353,12 +354,17 @@ def test_bookings_race_with_a_change_of_prices(
             start = datetime(2026, 12, 1 + day, 8 + hour, tzinfo=UTC)
             seller.book("nuevo/1", f"{start:%Y-%m-%dT%H:%M}", player="A")
             sold += 1
+            sales.put(n)
         return sold
 
     def change() -> None:
-        for price in prices[1:]:
-            apply(("20.00", price))
-        over.set()
+        try:
+            for price in prices[1:]:
+                for _ in sellers:
+                    sales.get(timeout=20)  # between two changes somebody gets through
+                apply(("20.00", price))
+        finally:
+            over.set()
 
     finishes = race(change, *(partial(sell, seller, n) for n, seller in enumerate(sellers)))
 
