@@ -349,7 +349,7 @@ def test_bookings_race_with_a_change_of_prices(
 
     def sell(seller: Desk, n: int) -> int:
         sold = 0
-        while not over.is_set() and sold < 100:
+        while not over.is_set() and sold < 270:
             day, hour = divmod(3 * sold + n, 14)
             start = datetime(2026, 12, 1 + day, 8 + hour, tzinfo=UTC)
             seller.book("nuevo/1", f"{start:%Y-%m-%dT%H:%M}", player="A")
@@ -360,9 +360,12 @@ def test_bookings_race_with_a_change_of_prices(
     def change() -> None:
         try:
             for price in prices[1:]:
-                for _ in sellers:
-                    sales.get(timeout=20)  # between two changes somebody gets through
                 apply(("20.00", price))
+                while not sales.empty():
+                    sales.get()
+                waiting = set(range(len(sellers)))  # everybody gets through between two changes
+                while waiting:
+                    waiting.discard(sales.get(timeout=20))
         finally:
             over.set()
 
