@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import signal
 import sys
 import tempfile
 import time
@@ -119,6 +120,8 @@ def stopwatch(seconds: dict[str, float]) -> Watch:
 
 
 def main() -> None:
+    # So that `timeout` leaves no server behind.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     rows = int(sys.argv[1]) if len(sys.argv) > 1 else ROWS
     # Short enough for the server's socket.
     home = Path(tempfile.mkdtemp(prefix="bench-", dir="/tmp"))
