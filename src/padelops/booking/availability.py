@@ -12,18 +12,17 @@ Source: CRITICAL_PATHS.md, path 4; DESIGN.md section 4.4.
 
 from __future__ import annotations
 
-import json
 from bisect import bisect_left, bisect_right
 from contextlib import nullcontext
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
-from functools import lru_cache
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from padelops.booking.cache import Cache, cached
 from padelops.booking.club_time import checked_day, local
-from padelops.booking.opening_hours import Interval, covers, open_intervals
-from padelops.booking.pricing import UNCOMPUTABLE, fallback_quote, total_of
+from padelops.booking.kept_days import packed, unpacked
+from padelops.booking.offers import FreeStart, Offers, offers_of
+from padelops.booking.opening_hours import Interval, covers
 from padelops.errors import BreakerOpen, CourtBusy, DatabaseUnavailable, Refused, RuleBroken
 from padelops.model import Slot
 from padelops.store import claims
@@ -31,7 +30,6 @@ from padelops.store import claims
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
     from contextlib import AbstractContextManager
-    from decimal import Decimal
 
     from padelops.booking.clubs import Catalogue, Club, Court
     from padelops.booking.counts import Counts
@@ -53,38 +51,12 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
-class FreeStart:
-    """A start that can be booked now, and its total in the club's currency."""
-
-    starts_at: datetime
-    total: Decimal
-
-
-@dataclass(frozen=True, slots=True)
 class CourtDay:
     """One court on one day: the starts that can be booked for the length asked for."""
 
     court: str
     in_service: bool
     starts: tuple[FreeStart, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Offers:
-    """
-    A day of a club before anybody has booked: everything but what is taken.
-
-    Attributes:
-        open: the stretches that open on the day.
-        starts: when a booking may start, in order.
-        places: where among them, by the minute since the epoch.
-        priced: by court in service, what it costs at each of these starts.
-    """
-
-    open: tuple[Interval, ...]
-    starts: tuple[datetime, ...]
-    places: Mapping[int, int]
-    priced: Mapping[int, tuple[FreeStart, ...]]
 
 
 class TermsMoved(Refused):
@@ -317,7 +289,7 @@ class AvailabilityDesk:
         def compute() -> tuple[dict[int, list[FreeStart]], str]:
             taken = read()
             free = free_of(taken)
-            return free, _packed(free, taken, now)
+            return free, packed(free, taken, now)
 
         if not use_cache:
             return free_of(read()), False
@@ -332,39 +304,9 @@ class AvailabilityDesk:
             self.counts,
             key,
             stamp,
-            read=lambda text: _unpacked(text, ids, offers, now),
+            read=lambda text: unpacked(text, ids, offers, now),
             compute=compute,
         )
-
-
-@lru_cache(maxsize=256)
-def offers_of(club: Club, day: date, minutes: int) -> Offers:
-    """
-    The starts and prices of a day, worked out once for a club as it is.
-
-    A day's claims change all the time, its hours and prices hardly ever; and they are most of the
-    work.
-    """
-    stretches = open_intervals(club.hours, club.zone, day)
-    step = timedelta(minutes=club.rules.slot_step_minutes)
-    wishes = []
-    for opens, closes in stretches:
-        start = opens
-        while start < closes:
-            wish = Slot.starting(start, minutes)
-            if wish.ends_at <= closes or covers(club.hours, club.zone, wish):
-                wishes.append(wish)
-            start += step
-    return Offers(
-        open=tuple(stretches),
-        starts=tuple(wish.starts_at for wish in wishes),
-        places={_minute(wish.starts_at): place for place, wish in enumerate(wishes)},
-        priced={
-            court.id: tuple(FreeStart(wish.starts_at, _total(club, court, wish)) for wish in wishes)
-            for court in club.courts.values()
-            if court.in_service
-        },
-    )
 
 
 def _busy(taken: Iterable[LiveClaim], now: datetime) -> dict[int, list[Interval]]:
@@ -396,18 +338,6 @@ def _untaken(
     return free
 
 
-def _total(club: Club, court: Court, slot: Slot) -> Decimal:
-    try:
-        return total_of(club.tariff(), court.name, slot)
-    except UNCOMPUTABLE as exc:
-        return fallback_quote(
-            slot,
-            default_hourly_price=club.default_hourly_price,
-            currency=club.currency,
-            reason=str(exc),
-        ).total
-
-
 def _reach(club: Club, window: Interval) -> Interval:
     """The window widened by the buffer, within which a claim could be in the way."""
     return window[0], window[1] + timedelta(minutes=club.rules.buffer_minutes)
@@ -431,57 +361,3 @@ def _bookable_minutes(club: Club, minutes: int | None) -> int:
             rule="minutes",
         )
     return minutes
-
-
-def _packed(
-    free: Mapping[int, Iterable[FreeStart]], taken: Iterable[LiveClaim], now: datetime
-) -> str:
-    """
-    What is cached: minutes since the epoch by court, and when that is true.
-
-    A hold that runs out changes no row: an answer holds from the last that did until the next one.
-    """
-    holds = [
-        (claim.expires_at.timestamp(), claim.keeps(now))
-        for claim in taken
-        if claim.expires_at is not None
-    ]
-    return json.dumps(
-        {
-            "since": max((at for at, keeps in holds if not keeps), default=None),
-            "until": min((at for at, keeps in holds if keeps), default=None),
-            "courts": {
-                court_id: [_minute(start.starts_at) for start in found]
-                for court_id, found in free.items()
-            },
-        },
-        separators=(",", ":"),
-    )
-
-
-def _unpacked(
-    text: str, ids: Iterable[int], offers: Offers, now: datetime
-) -> dict[int, list[FreeStart]] | None:
-    """
-    What was cached, or None when it is not true now, or not what we would have written.
-
-    Prices are not cached: the stamp says that the offers are still those of then.
-    """
-    at = now.timestamp()
-    try:
-        packed = json.loads(text)
-        since, until = packed["since"], packed["until"]
-        if (since is not None and at < since) or (until is not None and until <= at):
-            return None
-        free = {}
-        for court_id, found in packed["courts"].items():
-            priced = offers.priced[int(court_id)]
-            free[int(court_id)] = [priced[offers.places[minute]] for minute in found]
-    except (ValueError, TypeError, LookupError, AttributeError, RecursionError):
-        return None
-    return free if free.keys() == offers.priced.keys() & set(ids) else None
-
-
-def _minute(moment: datetime) -> int:
-    """Minutes since the epoch."""
-    return int(moment.timestamp()) // 60

@@ -15,15 +15,10 @@ from __future__ import annotations
 import os
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
-from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
-from padelops.booking import rules
 from padelops.booking.bookings import Booking, BookingRequest
-from padelops.booking.club_price import price_of
-from padelops.booking.club_time import local, parse_start
-from padelops.booking.clubs import Catalogue, Club, Court, split_address
+from padelops.booking.club_time import local
 from padelops.booking.double_booking import (
     Replayed,
     TermsChanged,
@@ -31,36 +26,33 @@ from padelops.booking.double_booking import (
     claim_within,
     within_budget,
 )
+from padelops.booking.plans import Plan, Planner
 from padelops.booking.players import checked_text
 from padelops.errors import (
     CommitLost,
     CourtBusy,
     CourtTaken,
     DatabaseUnavailable,
-    InvalidInput,
     OutcomeUnknown,
     PadelopsError,
     PartlyDone,
-    PriceChanged,
     Refused,
     Unavailable,
 )
-from padelops.model import Origin, Slot
 from padelops.store import claims, reservations
-from padelops.store.claims import Claimed, NewReservation
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from contextlib import AbstractContextManager
+    from datetime import datetime
 
+    from padelops.booking.clubs import Catalogue, Club, Court
     from padelops.booking.counts import Counts
     from padelops.booking.payments import PaymentPath
-    from padelops.booking.pricing import Quote
+    from padelops.model import Origin, Slot
+    from padelops.store.claims import Claimed
     from padelops.store.engine import Database, Tx
     from padelops.store.reservations import Reservation
-
-MOST_COURTS = 20
-"""Courts in one booking: a tournament's morning, not a whole city."""
 
 MOST_ATTEMPTS = 5
 """How often one booking is priced and claimed anew, when its club keeps changing under it."""
@@ -138,10 +130,11 @@ class Creation:
         now: datetime,
         dry_run: bool,
         lost: bool,
-    ) -> tuple[_Plan, list[Claimed]] | Booking | None:
+    ) -> tuple[Plan, list[Claimed]] | Booking | None:
         """A claim to be settled, or what the key made before; None when the club had changed."""
+        planner = Planner(self.catalogue, self.payment, self.counts, self.price_guard)
         try:
-            plan = self._plan(request, key, digest, now=now)
+            plan = planner.plan(request, key, digest, now=now)
         except Refused as refusal:
             known = self._second_look(refusal, request, key, digest, lost=lost)
             if known is None:
@@ -178,94 +171,7 @@ class Creation:
                 return holder.id
         raise refusal
 
-    def _plan(self, request: BookingRequest, key: str, digest: str, *, now: datetime) -> _Plan:
-        """Validate and price: all that can be decided before a court is claimed."""
-        club, courts = self._courts(request.courts)
-        minutes = club.rules.default_minutes if request.minutes is None else request.minutes
-        slot = Slot.starting(parse_start(request.starts, club.zone), minutes)
-        rules.check(club, slot, now=now)
-        quotes = [
-            price_of(
-                club,
-                court,
-                slot,
-                member_tier=request.member_tier,
-                counts=self.counts,
-                guard=self.price_guard,
-            )
-            for court in courts
-        ]
-        if request.expected_total is not None and not request.expected_total.is_finite():
-            raise InvalidInput("The expected total is no amount.")
-        for quote in quotes:
-            if request.expected_total not in (None, quote.total):
-                raise PriceChanged(
-                    f"The price is {quote.total} {quote.currency}, not {request.expected_total}.",
-                    fix="Show the new price and book again.",
-                    total=f"{quote.total}",
-                    currency=quote.currency,
-                )
-        return _Plan(
-            club,
-            tuple(courts),
-            slot,
-            tuple(
-                self._row(request, club, slot, quote, key if first else None, digest, now=now)
-                for first, quote in zip([True, *[False] * len(quotes)], quotes, strict=False)
-            ),
-        )
-
-    def _courts(self, addresses: tuple[str, ...]) -> tuple[Club, list[Court]]:
-        if not 1 <= len(addresses) <= MOST_COURTS:
-            raise InvalidInput(f"Book 1 to {MOST_COURTS} courts at once.")
-        pairs = [split_address(address) for address in addresses]
-        slugs = {slug for slug, _ in pairs}
-        if len(slugs) > 1:
-            raise InvalidInput("All courts of one booking must belong to one club.")
-        club = self.catalogue.club(slugs.pop())
-        if any(name not in club.courts for _, name in pairs):
-            club = self.catalogue.read(club.slug)
-        courts = {name: club.bookable_court(name) for _, name in pairs}
-        # In id order, so that two parties who want the same courts wait for each other in line.
-        return club, sorted(courts.values(), key=lambda court: court.id)
-
-    def _row(
-        self,
-        request: BookingRequest,
-        club: Club,
-        slot: Slot,
-        quote: Quote,
-        key: str | None,
-        digest: str,
-        *,
-        now: datetime,
-    ) -> NewReservation:
-        opening = self.payment.opening(quote.total, now=now)
-        return NewReservation(
-            status=opening.status,
-            starts_at=slot.starts_at,
-            ends_at=slot.ends_at,
-            free_at=slot.ends_at + timedelta(minutes=club.rules.buffer_minutes),
-            hold_until=opening.hold_until,
-            idempotency_key=key,
-            request_digest=digest,
-            player_name=request.player.name,
-            player_email=request.player.email,
-            player_phone=request.player.phone,
-            player_count=request.player.count,
-            notes=request.player.notes,
-            member_tier=request.member_tier,
-            currency=quote.currency,
-            total=quote.total,
-            lines=quote.lines_json(),
-            price_source=quote.source,
-            tariff_id=club.tariff_id,
-            policy_id=club.policy_id,
-            payment_method=self.payment.method,
-            payment_status=opening.payment_status,
-        )
-
-    def _claim(self, plan: _Plan, *, origin: Origin, now: datetime, dry_run: bool) -> list[Claimed]:
+    def _claim(self, plan: Plan, *, origin: Origin, now: datetime, dry_run: bool) -> list[Claimed]:
         if len(plan.courts) == 1 and not dry_run:
             return [
                 within_budget(
@@ -286,7 +192,7 @@ class Creation:
         )
 
     def _claim_all(
-        self, plan: _Plan, *, origin: Origin, now: datetime, dry_run: bool
+        self, plan: Plan, *, origin: Origin, now: datetime, dry_run: bool
     ) -> list[Claimed]:
         """Several courts, in id order: all of them or none."""
         with self.database.transaction(origin, keep=not dry_run) as tx:
@@ -299,7 +205,7 @@ class Creation:
     def _settled(
         self,
         request: BookingRequest,
-        plan: _Plan,
+        plan: Plan,
         claimed: list[Claimed],
         *,
         origin: Origin,
@@ -307,12 +213,7 @@ class Creation:
         dry_run: bool,
     ) -> Booking:
         """Pay for what was claimed; no transaction is open and no lock is held any more."""
-        made = [
-            _reservation_of(plan.club, court, row, one, party_id=claimed[0].id if index else None)
-            for index, (court, row, one) in enumerate(
-                zip(plan.courts, plan.rows, claimed, strict=True)
-            )
-        ]
+        made = plan.made(claimed)
         if not dry_run:
             with _naming(plan.rows[0].idempotency_key or ""):
                 made = [
@@ -345,7 +246,7 @@ class Creation:
         self.counts.add("booking.created" if new else "booking.replayed")
         return Booking(found, tuple(others), replayed=not new)
 
-    def _with_alternatives(self, exc: CourtTaken, plan: _Plan, *, now: datetime) -> CourtTaken:
+    def _with_alternatives(self, exc: CourtTaken, plan: Plan, *, now: datetime) -> CourtTaken:
         court = next(
             (court for court in plan.courts if court.address == exc.facts.get("court")),
             plan.courts[0],
@@ -362,58 +263,6 @@ class Creation:
             starts_at=local(plan.slot.starts_at, plan.club.zone).isoformat(),
             alternatives=free,
         )
-
-
-@dataclass(frozen=True, slots=True)
-class _Plan:
-    """A booking, decided but not yet claimed: courts in id order, a row for each."""
-
-    club: Club
-    courts: tuple[Court, ...]
-    slot: Slot
-    rows: tuple[NewReservation, ...]
-
-
-def _reservation_of(
-    club: Club, court: Court, row: NewReservation, claimed: Claimed, *, party_id: int | None
-) -> Reservation:
-    """The stored reservation, put together from what was sent and what came back."""
-    return reservations.Reservation(
-        id=claimed.id,
-        club_id=club.id,
-        club=club.slug,
-        time_zone=club.zone.key,
-        court_id=court.id,
-        court=court.name,
-        status=row.status,
-        starts_at=row.starts_at,
-        ends_at=row.ends_at,
-        hold_until=row.hold_until,
-        party_id=party_id,
-        idempotency_key=row.idempotency_key,
-        player_name=row.player_name,
-        player_email=row.player_email,
-        player_phone=row.player_phone,
-        player_count=row.player_count,
-        notes=row.notes,
-        member_tier=row.member_tier,
-        currency=row.currency,
-        total=row.total,
-        lines=row.lines,
-        price_source=row.price_source,
-        tariff_id=row.tariff_id,
-        policy_id=row.policy_id,
-        payment_method=row.payment_method,
-        payment_status=row.payment_status,
-        captured=Decimal(0),
-        refund_due=Decimal(0),
-        refunded=Decimal(0),
-        reason=None,
-        external_ref=None,
-        created_at=claimed.created_at,
-        ended_at=None,
-        version=claimed.version,
-    )
 
 
 def _existing(tx: Tx, reservation_id: int) -> Reservation:

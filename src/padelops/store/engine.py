@@ -6,9 +6,10 @@ what a booking is made of. Work of several statements opens a transaction explic
 go straight to psycopg, which measured 1.2-1.6 times the bookings of the same SQL through
 SQLAlchemy's `text()` (load_tests/bench_booking.py).
 
-Only this file knows SQLSTATEs. The rule that matters most: losing the connection *before* a commit
-was asked for means nothing happened (`DatabaseUnavailable`); losing it *while* committing means
-nobody knows (`OutcomeUnknown`), and only the idempotency key can tell.
+What a driver error means stands in `driver_errors.py`. The rule that matters most is kept here:
+losing the connection *before* a commit was asked for means nothing happened
+(`DatabaseUnavailable`); losing it *while* committing means nobody knows (`OutcomeUnknown`), and
+only the idempotency key can tell.
 """
 
 from __future__ import annotations
@@ -22,28 +23,9 @@ from psycopg import sql
 from psycopg.rows import TupleRow, tuple_row
 from sqlalchemy import make_url
 
-from padelops.errors import (
-    CommitLost,
-    ConstraintBroken,
-    Corrupt,
-    CourtBusy,
-    CourtTaken,
-    DatabaseUnavailable,
-    IllegalMove,
-    InvalidInput,
-    KeyReused,
-    NotPermitted,
-    OutcomeUnknown,
-    PadelopsError,
-    SchemaBehind,
-)
+from padelops.errors import CommitLost, DatabaseUnavailable, InvalidInput, OutcomeUnknown
+from padelops.store.driver_errors import explain, lost
 from padelops.store.pool import Pool, PoolExhausted
-from padelops.store.tables import (
-    CLAIMS_ALLOWED_MOVES,
-    CLAIMS_NO_OVERLAP,
-    CLAIMS_ONE_PER_KEY,
-    CLAIMS_TERMS_FROZEN,
-)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -53,28 +35,9 @@ if TYPE_CHECKING:
 
     from padelops.model import Origin
 
-type_of_constraint: dict[str, type[PadelopsError]] = {
-    CLAIMS_NO_OVERLAP: CourtTaken,
-    CLAIMS_ONE_PER_KEY: KeyReused,
-    CLAIMS_ALLOWED_MOVES: IllegalMove,
-    CLAIMS_TERMS_FROZEN: IllegalMove,
-}
-"""What breaking a constraint is called, by the constraint's name."""
-
 LOCK_SHARE = 0.8
 """The part of an operation's time that it may spend waiting for a lock, so that the refusal
 still fits into the budget. Source: DESIGN.md section 4, path 1."""
-
-LOGIN_REFUSED = (
-    "authentication failed",
-    "no pg_hba.conf entry",
-    "permission denied for database",
-    "is not permitted to log in",
-    'role "',
-    "no password supplied",
-)
-"""How a refused login reads: libpq tells no SQLSTATE before there is a connection. A server that
-speaks another language is only taken for one that is away."""
 
 SYNC_WAIT_CANCELLED = "01000"
 """SQLSTATE of the warning PostgreSQL gives when a commit's wait for its synchronous standby is
@@ -342,7 +305,7 @@ def unknown_if_lost(tx: Tx) -> Iterator[None]:
 def _judge_commit(tx: Tx, exc: BaseException | None) -> None:
     """Raise what it means that something that commits ended so; None is an end without error."""
     if isinstance(exc, psycopg.Error):
-        if tx.closed or _lost(exc):
+        if tx.closed or lost(exc):
             tx.close()
             raise CommitLost from exc
         if tx.unreplicated:
@@ -360,99 +323,8 @@ def _judge_commit(tx: Tx, exc: BaseException | None) -> None:
 _NOT_CONFIRMED = "The commit was cut short before the standby confirmed it."
 
 
-def _lost(exc: psycopg.Error) -> bool:
-    """Whether the server went away: class 08 and 57P01-57P03, or no SQLSTATE at all."""
-    state = exc.sqlstate
-    return (
-        isinstance(exc, psycopg.OperationalError | psycopg.InterfaceError)
-        and (state is None or state.startswith("08"))
-    ) or state in {"57P01", "57P02", "57P03"}
-
-
 def _raise_explained(exc: psycopg.Error) -> NoReturn:
     explained_error = explain(exc)
     if explained_error is None:
         raise exc
     raise explained_error from exc
-
-
-CONTENTION = frozenset({"40001", "40P01", "55P03", "57014"})
-"""Serialization failure, deadlock, lock timeout, statement timeout: a rival was in the way."""
-
-_LACKING = (SchemaBehind, "The database lacks something: {detail}.", "Run: padelops db upgrade")
-_LOGIN = (
-    NotPermitted,
-    "The database refuses the login: {detail}.",
-    "Check PADELOPS_DATABASE_URL.",
-)
-_IDLED = (DatabaseUnavailable, "The transaction took too long and was ended.", "Try again.")
-_DAMAGED = (
-    Corrupt,
-    "The database's storage is damaged: {detail}.",
-    "Fail over to a standby, and restore this server.",
-)
-_PLAIN: dict[str, tuple[type[PadelopsError], str, str]] = {
-    "42501": (
-        NotPermitted,
-        "The database refuses this: {detail}.",
-        "Grant the role what it lacks.",
-    ),
-    "28000": _LOGIN,
-    "28P01": _LOGIN,
-    "42P01": _LACKING,
-    "42703": _LACKING,
-    "42883": _LACKING,
-    "0A000": (
-        DatabaseUnavailable,
-        "This server cannot do that now: {detail}.",
-        "Try again; on a standby, ask the primary.",
-    ),
-    "25P03": _IDLED,
-    "25P04": _IDLED,
-    "XX001": _DAMAGED,
-    "XX002": _DAMAGED,
-    "25006": (
-        DatabaseUnavailable,
-        "This server is read-only: it is a standby or is being fenced.",
-        "Point PADELOPS_DATABASE_URL at the primary (target_session_attrs=read-write).",
-    ),
-    "53100": (DatabaseUnavailable, "The database's disk is full.", "Free space on it."),
-    "53300": (
-        DatabaseUnavailable,
-        "The database has no connection left.",
-        "Raise max_connections, or wait.",
-    ),
-}
-"""SQLSTATEs with one plain meaning: the error, its message, and what to do."""
-
-
-def explain(exc: psycopg.Error) -> PadelopsError | None:
-    """
-    The padelops error for a driver error, keyed on the constraint's name, else on the SQLSTATE.
-
-    None for what can only be a mistake in padelops itself, such as wrong SQL: that must surface.
-    """
-    state, detail = exc.sqlstate or "", exc.diag.message_primary or first_line_of(exc)
-    if not state and any(sign in detail for sign in LOGIN_REFUSED):
-        state = "28000"
-    if state.startswith("23") and (constraint := exc.diag.constraint_name):
-        known = type_of_constraint.get(constraint)
-        facts: dict[str, Any] = {"constraint": constraint}
-        if known:
-            return known(f"The database refuses this: {detail}.", **facts)
-        return ConstraintBroken(f"The database refuses this: {detail}.", **facts)
-    if state in CONTENTION:
-        return CourtBusy(sqlstate=state)
-    if state in _PLAIN:
-        kind, message, fix = _PLAIN[state]
-        return kind(message.format(detail=detail), fix=fix)
-    if isinstance(exc, psycopg.OperationalError | psycopg.InterfaceError):
-        return DatabaseUnavailable(
-            f"The database did not answer: {detail}.", sqlstate=state or None
-        )
-    return None
-
-
-def first_line_of(exc: BaseException) -> str:
-    """The first line of an exception's text, without its last full stop."""
-    return next(iter(str(exc).splitlines()), type(exc).__name__).rstrip(". ")

@@ -1,8 +1,8 @@
 """
 The one place that builds real things and puts them together.
 
-`desk` joins the rooms into a `Desk`, `databases` finds the database, `money` the gateway and the
-worker.
+`desk` joins the rooms into a `Desk`, `opening` opens one, `databases` finds the database, `money`
+the gateway and the worker.
 """
 
 from padelops.wiring.databases import (
@@ -12,7 +12,8 @@ from padelops.wiring.databases import (
     stop_embedded,
     upgrade_schema,
 )
-from padelops.wiring.desk import Desk, login, open_desk, utc_now
+from padelops.wiring.desk import Desk
+from padelops.wiring.opening import login, open_desk, utc_now
 
 __all__ = [
     "DatabaseStatus",

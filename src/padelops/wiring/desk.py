@@ -1,5 +1,5 @@
 """
-The one place that builds real things and puts them together into a `Desk`.
+Real things put together into a `Desk`.
 
 A desk is what scripts, cron jobs, the terminal and the HTTP door work through. It holds no rules of
 its own: each method hands what it was given to the room that knows, with the clock and the origin.
@@ -7,8 +7,6 @@ its own: each method hands what it was given to the room that knows, with the cl
 
 from __future__ import annotations
 
-import getpass
-import os
 from contextlib import suppress
 from datetime import UTC, date, datetime, time
 from functools import cached_property
@@ -27,11 +25,10 @@ from padelops.booking.creation import Creation
 from padelops.booking.payments import DeskPayment, settle_at_desk
 from padelops.booking.players import Player
 from padelops.errors import InvalidInput, NotFound, NotPermitted, Unavailable
-from padelops.model import Door, Origin, PaymentMethod, Slot
-from padelops.settings import Settings
+from padelops.model import Origin, PaymentMethod, Slot
 from padelops.store import clubs as club_rows
-from padelops.store import reservations, schema
-from padelops.wiring.databases import open_database, upgrade_schema
+from padelops.store import reservations
+from padelops.wiring.databases import open_database
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -46,55 +43,10 @@ if TYPE_CHECKING:
     from padelops.booking.search import Page, SearchRequest
     from padelops.ops.integrity import ReservationIntegrityValidator
     from padelops.ops.worker import Worker
+    from padelops.settings import Settings
     from padelops.store.engine import Database
     from padelops.store.reservations import Reservation
     from padelops.wiring.breakers import SharedBreakers
-
-
-def utc_now() -> datetime:
-    return datetime.now(UTC)
-
-
-def open_desk(
-    settings: Settings | None = None,
-    *,
-    actor: str | None = None,
-    door: Door = Door.LIBRARY,
-    clock: Callable[[], datetime] = utc_now,
-) -> Desk:
-    """
-    Open the desk: find or start the database, check its schema, wire everything up.
-
-    Args:
-        settings: read from `PADELOPS_*` when left out.
-        actor: who acts, for the audit trail; the login when left out.
-
-    Raises:
-        DatabaseUnavailable: it cannot be reached or started. SchemaBehind, SchemaAhead: not ours.
-    """
-    settings = settings or Settings.from_environment()
-    database = open_database(settings, budget_ms=settings.level1_budget_ms)
-    try:
-        with database.reading() as tx:
-            found = schema.version(tx)
-        if settings.database_url is None and found.found < found.needed:
-            # The embedded database is ours alone, so its schema follows the program.
-            upgrade_schema(settings)
-        with database.reading() as tx:
-            schema.require_current(tx)
-    except BaseException:
-        database.close()
-        raise
-    origin = Origin(actor or settings.actor or login(), door)
-    return Desk(settings, database, origin, clock)
-
-
-def login() -> str:
-    """The name of whoever runs this process; in a container without a name, its number."""
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):
-        return f"uid-{os.getuid()}"
 
 
 class Desk:

@@ -1,0 +1,92 @@
+"""What a club offers on a day, before anybody has booked: its starts, and what each costs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+from padelops.booking.opening_hours import Interval, covers, open_intervals
+from padelops.booking.pricing import UNCOMPUTABLE, fallback_quote, total_of
+from padelops.model import Slot
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from datetime import date, datetime
+    from decimal import Decimal
+
+    from padelops.booking.clubs import Club, Court
+
+
+@dataclass(frozen=True, slots=True)
+class FreeStart:
+    """A start that can be booked now, and its total in the club's currency."""
+
+    starts_at: datetime
+    total: Decimal
+
+
+@dataclass(frozen=True, slots=True)
+class Offers:
+    """
+    A day of a club before anybody has booked: everything but what is taken.
+
+    Attributes:
+        open: the stretches that open on the day.
+        starts: when a booking may start, in order.
+        places: where among them, by the minute since the epoch.
+        priced: by court in service, what it costs at each of these starts.
+    """
+
+    open: tuple[Interval, ...]
+    starts: tuple[datetime, ...]
+    places: Mapping[int, int]
+    priced: Mapping[int, tuple[FreeStart, ...]]
+
+
+@lru_cache(maxsize=256)
+def offers_of(club: Club, day: date, minutes: int) -> Offers:
+    """
+    The starts and prices of a day, worked out once for a club as it is.
+
+    A day's claims change all the time, its hours and prices hardly ever; and they are most of the
+    work.
+    """
+    stretches = open_intervals(club.hours, club.zone, day)
+    step = timedelta(minutes=club.rules.slot_step_minutes)
+    wishes = []
+    for opens, closes in stretches:
+        start = opens
+        while start < closes:
+            wish = Slot.starting(start, minutes)
+            if wish.ends_at <= closes or covers(club.hours, club.zone, wish):
+                wishes.append(wish)
+            start += step
+    return Offers(
+        open=tuple(stretches),
+        starts=tuple(wish.starts_at for wish in wishes),
+        places={minute_of(wish.starts_at): place for place, wish in enumerate(wishes)},
+        priced={
+            court.id: tuple(FreeStart(wish.starts_at, _total(club, court, wish)) for wish in wishes)
+            for court in club.courts.values()
+            if court.in_service
+        },
+    )
+
+
+def _total(club: Club, court: Court, slot: Slot) -> Decimal:
+    try:
+        return total_of(club.tariff(), court.name, slot)
+    except UNCOMPUTABLE as exc:
+        return fallback_quote(
+            slot,
+            default_hourly_price=club.default_hourly_price,
+            currency=club.currency,
+            reason=str(exc),
+        ).total
+
+
+def minute_of(moment: datetime) -> int:
+    """Minutes since the epoch."""
+    return int(moment.timestamp()) // 60
