@@ -270,6 +270,12 @@ class PartlyDone(PadelopsError):
     retryable = True
 
 
+class LockLost(PartlyDone):
+    """The lock was lost with its database session; the work stopped, running it again goes on."""
+
+    code = "lock_lost"
+
+
 class Interrupted(PadelopsError):
     """Interrupted. Nothing more was changed."""
 
