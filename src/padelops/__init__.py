@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     )
     from padelops.settings import Settings
     from padelops.wiring import Desk, open_desk
+    from padelops.wiring.health import check_health, critical_health_check
 
 __all__ = [
     "Booking",
@@ -55,6 +56,8 @@ __all__ = [
     "SearchRequest",
     "Settings",
     "Unavailable",
+    "check_health",
+    "critical_health_check",
     "open_desk",
 ]
 
@@ -67,6 +70,8 @@ _HOMES = {
     "Reason": "booking.cancellation",
     "SearchRequest": "booking.search",
     "Settings": "settings",
+    "check_health": "wiring.health",
+    "critical_health_check": "wiring.health",
     "open_desk": "wiring",
 }
 

@@ -164,6 +164,21 @@ class SmtpDelivery:
             self.close()
         return answer
 
+    def probe(self) -> None:
+        """
+        Have the server greet us and take our login; no mail is sent.
+
+        Raises:
+            DeliveryUnavailable: it would not.
+        """
+        try:
+            with self._within_limit():
+                self._connected().noop()
+        except TROUBLE as exc:
+            raise DeliveryUnavailable(_reason(exc), _words(exc)) from exc
+        finally:
+            self.close()
+
     def close(self) -> None:
         """Say goodbye to the server, if there is a connection."""
         smtp, self._smtp = self._smtp, None

@@ -115,6 +115,10 @@ class PaymentGateway(Protocol):
 
     name: str
 
+    def probe(self) -> None:
+        """Ask for something that changes nothing and that only we may see."""
+        ...
+
     def authorize(
         self, *, reference: str, key: str, amount: Decimal, currency: str, card: str
     ) -> GatewayPayment:

@@ -36,6 +36,10 @@ class Shown(Protocol):
 Result = TypeVar("Result", bound=Shown)
 
 
+CLEAR = "\x1b[H\x1b[2J"
+"""Empties a terminal and goes to its upper left corner."""
+
+
 class Advance(Protocol):
     """Tells a progress bar that so many more steps are done."""
 
@@ -112,6 +116,26 @@ class Terminal:
             colour=self.colour and self.is_terminal,
         )
         self._write(streams.write_result, "".join(f"{line}\n" for line in lines))
+
+    def show_again(
+        self, document: Mapping[str, Any], pieces: Callable[[], Iterable[Piece]]
+    ) -> None:
+        """
+        One of many results: over the last one on a terminal, else one after the other (`--json`:
+        a document a line).
+        """
+        if self.json:
+            from padelops.cli.documents import written
+
+            streams.write_result(written(document, encoding=sys.stdout.encoding))
+            return
+
+        from padelops.cli.tables import draw
+
+        moves = self.colour and self.is_terminal
+        lines = draw(pieces(), width=self.width, unicode=self.unicode, colour=moves)
+        begin = CLEAR if moves else ""
+        streams.write_result(begin + "".join(f"{line}\n" for line in lines))
 
     def say(self, text: str) -> None:
         """One line of talk."""

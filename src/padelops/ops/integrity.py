@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
-from enum import IntEnum
 from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING, Any
@@ -26,6 +25,7 @@ from padelops.booking.tariff import Tariff
 from padelops.booking.terms import explain
 from padelops.errors import PadelopsError
 from padelops.model import Slot
+from padelops.ops.verdict import Verdict, worst
 from padelops.store import integrity as questions
 from padelops.store.engine import explained
 
@@ -38,15 +38,6 @@ if TYPE_CHECKING:
 
 MOST_VIOLATIONS = 1000
 """Reported for each check: a thousand still fit into a terminal's scrollback."""
-
-
-class Verdict(IntEnum):
-    """Also the exit status of `validate`."""
-
-    OK = 0
-    WARNING = 1
-    CRITICAL = 2
-    UNKNOWN = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,11 +97,7 @@ class Report:
     @property
     def verdict(self) -> Verdict:
         """The worst: a violation found outranks a check that could not run."""
-        verdicts = {outcome.verdict for outcome in self.outcomes} or {Verdict.UNKNOWN}
-        for worst in (Verdict.CRITICAL, Verdict.UNKNOWN, Verdict.WARNING):
-            if worst in verdicts:
-                return worst
-        return Verdict.OK
+        return worst(outcome.verdict for outcome in self.outcomes)
 
     def as_json(self) -> dict[str, Any]:
         return {

@@ -286,7 +286,8 @@ class Desk:
     @cached_property
     def card(self) -> CardPayment:
         """Card payments over the configured gateway, behind the breaker `payment_processing`."""
-        from padelops.wiring.money import card_payment, gateway_of  # noqa: PLC0415
+        from padelops.wiring.gateways import gateway_of  # noqa: PLC0415
+        from padelops.wiring.money import card_payment  # noqa: PLC0415
 
         return card_payment(
             self.database,
@@ -297,7 +298,7 @@ class Desk:
 
     @cached_property
     def _sandbox_books(self) -> Database:
-        from padelops.wiring.money import sandbox_books  # noqa: PLC0415
+        from padelops.wiring.gateways import sandbox_books  # noqa: PLC0415
 
         return sandbox_books(self.settings)
 
