@@ -102,7 +102,7 @@ def test_an_open_price_breaker_charges_the_default_price_marked(desk: Desk) -> N
     assert ("fallback", True) == (quote.source, "price_calculation" in quote.reason)
     assert ("24.00", True) == (made["total"], made["fallback"])
     assert {"price.fallback": 2} == {
-        name: n for name, n in desk.counts._waiting.items() if name.startswith("price")
+        name: n for name, n in desk.counts.since_start().names.items() if name.startswith("price")
     }
 
 

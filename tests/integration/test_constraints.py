@@ -33,7 +33,7 @@ HOUR = timedelta(hours=1)
 DAY = timedelta(days=1)
 CORE_TABLES = (
     "clubs", "tariffs", "policies", "courts", "claims", "payment_events", "messages",
-    "audit_entries", "audit_seals", "quarantine", "cache_entries", "counters",
+    "audit_entries", "audit_seals", "quarantine", "cache_entries", "counters", "operations",
 )  # fmt: skip
 
 

@@ -29,6 +29,7 @@ from padelops.booking.gateway import (
     GatewayRefused,
     GatewayUnavailable,
 )
+from padelops.booking.operations import seen_by_nobody
 from padelops.booking.payment_records import GRACE
 from padelops.booking.payments import Opening
 from padelops.errors import (
@@ -91,6 +92,7 @@ class CardPayment:
     Attributes:
         guard: the breaker `payment_processing`, entered around each call to the gateway.
         hold: how long an unpaid claim keeps its court.
+        timed: counts what becomes of a payment, from asking for it to the confirmed booking.
     """
 
     database: Database
@@ -99,6 +101,7 @@ class CardPayment:
     books: Books
     steps: PaymentSteps
     hold: timedelta
+    timed: Callable[[str], AbstractContextManager[object]] = seen_by_nobody
 
     method = PaymentMethod.CARD
 
@@ -161,7 +164,8 @@ class CardPayment:
             attempt = payments.attempt(tx, attempt_id)
         fault_points.reach("asking")
         try:
-            return self._authorize(attempt, origin=origin, now=now)
+            with self.timed("payments"):
+                return self._authorize(attempt, origin=origin, now=now)
         except PaymentUnknown:
             raise
         except (Unavailable, OutcomeUnknown) as exc:

@@ -30,23 +30,25 @@ def price_of(
     What the slot costs; the club's default price, marked and counted, if its tariff fails or the
     breaker `price_calculation` is open.
     """
-    try:
-        with guard():
-            quote = quote_or_fallback(
-                club.tariff,
-                court.name,
+    with counts.timed("pricing") as timed:
+        try:
+            with guard():
+                quote = quote_or_fallback(
+                    club.tariff,
+                    court.name,
+                    slot,
+                    default_hourly_price=club.default_hourly_price,
+                    currency=club.currency,
+                    member_tier=member_tier,
+                )
+        except BreakerOpen as exc:
+            quote = fallback_quote(
                 slot,
                 default_hourly_price=club.default_hourly_price,
                 currency=club.currency,
-                member_tier=member_tier,
+                reason=exc.message,
             )
-    except BreakerOpen as exc:
-        quote = fallback_quote(
-            slot,
-            default_hourly_price=club.default_hourly_price,
-            currency=club.currency,
-            reason=exc.message,
-        )
-    if quote.source is Source.FALLBACK:
-        counts.add("price.fallback")
+        if quote.source is Source.FALLBACK:
+            timed.degraded("fallback")
+            counts.add("price.fallback")
     return quote

@@ -1,45 +1,277 @@
-"""Operation counts: gathered in the process, added to the database's minutes now and then."""
+"""
+What a process does is counted in it, and added to the database's minutes now and then.
+
+Counting takes a microsecond and no lock: what is heard goes onto a queue, and whoever finds it
+long sorts it into minutes. A flush adds the minutes to the tables in one numbered batch, so one
+whose answer was lost is sent again and counts once. While the database is away minutes are kept;
+when there are too many, the two oldest become one: coarser, but nothing is forgotten.
+
+What is given up: the counts since the last flush of a process that is killed.
+"""
 
 from __future__ import annotations
 
+import os
 import threading
-from collections import Counter
+import weakref
+from collections import Counter, deque
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
+from uuid import uuid4
 
-from padelops.store import cache as cache_tables
+from padelops.booking.operations import LONGEST_CODE, Outcome, Tally, Timed
+from padelops.errors import DatabaseUnavailable, OutcomeUnknown
+from padelops.model import Door, Origin
+from padelops.store import counts as rows
 
 if TYPE_CHECKING:
-    from datetime import datetime
+    from collections.abc import Callable
 
     from padelops.store.engine import Database
 
+SORT_AT = 256
+"""So many events wait before somebody sorts them; the rest of a second's bookings pay nothing."""
+
+MOST_MINUTES = 240
+"""Kept for a database that is away: four hours by the minute."""
+
+MOST_SERIES = 500
+"""Of one minute. What is counted has names of ours; this is for the day when one has not."""
+
+LONGEST_WAIT_S = 2
+"""For a flush that is under way: whoever closes a desk must not hang with it."""
+
+OVERFLOW = "other"
+
+KEPT_FOR = timedelta(days=35)
+"""Objectives look at 30 days; five more for whoever asks late."""
+
+FINE_FOR = timedelta(days=4)
+"""By the minute, then by the hour: the longest window that burn rates look at is three days."""
+
+_ORIGIN = Origin("counts", Door.LIBRARY)
+
+Series = tuple[str, str, str]
+"""Path, outcome, code."""
+
+
+@dataclass(slots=True)
+class Sums:
+    """What was counted, by name, and of operations by path, outcome and code."""
+
+    names: Counter[str] = field(default_factory=Counter)
+    tallies: dict[Series, Tally] = field(default_factory=dict)
+
+    def took(self, series: Series, seconds: float) -> None:
+        self._tally(series).add(seconds)
+
+    def merge(self, other: Sums) -> None:
+        self.names.update(other.names)
+        for series, tally in other.tallies.items():
+            self._tally(series).merge(tally)
+
+    def _tally(self, series: Series) -> Tally:
+        tally = self.tallies.get(series)
+        if tally is None:
+            if len(self.tallies) >= MOST_SERIES:
+                series = (*series[:2], OVERFLOW)
+            tally = self.tallies.setdefault(series, Tally())
+        return tally
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Minutes on their way to the database, under the number that makes them count once."""
+
+    number: int
+    minutes: dict[datetime, Sums]
+
 
 class Counts:
-    """Thread-safe counters by name, such as `cache.hit` or `booking.conflict`."""
+    """
+    One process's counters and times. Thread-safe.
 
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._waiting: Counter[str] = Counter()
+    Args:
+        clock: says in which minute something ended.
+    """
+
+    def __init__(self, clock: Callable[[], datetime]) -> None:
+        self._clock = clock
+        self._start_over()
+        _EVERY.add(self)
+
+    def _start_over(self) -> None:
+        # Also in a forked child: what its parent has counted, the parent flushes.
+        self.process = uuid4().hex
+        self._heard: deque[tuple[datetime, str | Series, float]] = deque()
+        self._sorting = threading.Lock()
+        self._flushing = threading.Lock()
+        self._minutes: dict[datetime, Sums] = {}
+        self._since_start = Sums()
+        self._batches = 0
+        self._unsettled: Batch | None = None
+
+    # --- counting -----------------------------------------------------------------------------
 
     def add(self, name: str, n: int = 1) -> None:
-        with self._lock:
-            self._waiting[name] += n
+        """Count something by name, such as `cache.hit`."""
+        self._heard.append((self._clock(), name, n))
+        if len(self._heard) >= SORT_AT:
+            self._sort_if_nobody_does()
 
-    def flush(self, database: Database, *, now: datetime) -> None:
+    def took(self, path: str, outcome: Outcome, code: str, seconds: float) -> None:
         """
-        Add what was counted to this minute's rows; what cannot be written is kept.
+        Count an operation that has ended.
+
+        Args:
+            path: its module's name in CRITICAL_PATHS.
+            code: which refusal or failure it was; empty for success.
+        """
+        self._heard.append((self._clock(), (path, outcome, code), seconds))
+        if len(self._heard) >= SORT_AT:
+            self._sort_if_nobody_does()
+
+    def timed(self, path: str) -> Timed:
+        """Count what becomes of the body of a `with` statement, and how long it takes."""
+        return Timed(path, self.took)
+
+    # --- asking -------------------------------------------------------------------------------
+
+    def since_start(self) -> Sums:
+        """Everything this process has counted, written down or not: a copy."""
+        with self._sorting:
+            self._sort()
+            copy = Sums()
+            copy.merge(self._since_start)
+        return copy
+
+    @property
+    def waiting_minutes(self) -> int:
+        """How many minutes are not written down yet."""
+        with self._sorting:
+            self._sort()
+            unsettled = self._unsettled.minutes if self._unsettled else ()
+            return len(self._minutes) + len(unsettled)
+
+    # --- writing down ---------------------------------------------------------------------------
+
+    def flush(self, database: Database) -> None:
+        """
+        Add what was counted to the database's minutes; what cannot be written is kept.
 
         Raises:
-            Unavailable: the database is away.
+            Unavailable, NotPermitted: not written. OutcomeUnknown: perhaps; the next flush settles.
         """
-        with self._lock:
-            taken, self._waiting = self._waiting, Counter()
-        if not taken:
-            return
+        if not self._flushing.acquire(timeout=LONGEST_WAIT_S):
+            raise DatabaseUnavailable("Another flush is still waiting for the database.")
         try:
-            with database.reading() as tx:
-                cache_tables.add_counts(tx, taken, now=now)
-        except BaseException:
-            with self._lock:
-                self._waiting.update(taken)
-            raise
+            batch = self._unsettled or self._taken()
+            if batch is None:
+                return
+            self._unsettled = batch
+            try:
+                self._write(database, batch)
+            except OutcomeUnknown:
+                raise
+            except BaseException:
+                self._unsettled = None
+                self._put_back(batch)
+                raise
+            self._unsettled = None
+        finally:
+            self._flushing.release()
+
+    def _write(self, database: Database, batch: Batch) -> None:
+        with database.transaction(_ORIGIN) as tx:
+            rows.add(
+                tx,
+                process=self.process,
+                batch=batch.number,
+                operations=[
+                    rows.Operations(
+                        minute, *series, tally.calls, tally.seconds, tuple(tally.buckets)
+                    )
+                    for minute, sums in batch.minutes.items()
+                    for series, tally in sums.tallies.items()
+                ],
+                counters=[
+                    (minute, name, n)
+                    for minute, sums in batch.minutes.items()
+                    for name, n in sums.names.items()
+                ],
+            )
+
+    def _taken(self) -> Batch | None:
+        with self._sorting:
+            self._sort()
+            if not self._minutes:
+                return None
+            minutes, self._minutes = self._minutes, {}
+        self._batches += 1
+        return Batch(self._batches, minutes)
+
+    def _put_back(self, batch: Batch) -> None:
+        with self._sorting:
+            for minute, sums in batch.minutes.items():
+                self._minute(minute).merge(sums)
+            self._make_room()
+
+    # --- sorting ------------------------------------------------------------------------------
+
+    def _sort_if_nobody_does(self) -> None:
+        if self._sorting.acquire(blocking=False):
+            try:
+                self._sort()
+            finally:
+                self._sorting.release()
+
+    def _sort(self) -> None:
+        """Put what was heard into its minutes; the caller has the lock."""
+        for _ in range(len(self._heard)):
+            at, what, amount = self._heard.popleft()
+            sums = self._minute(at.replace(second=0, microsecond=0))
+            if isinstance(what, str):
+                sums.names[what] += int(amount)
+                self._since_start.names[what] += int(amount)
+            else:
+                path, outcome, code = what
+                series = (path, str(outcome), code[:LONGEST_CODE])
+                sums.took(series, amount)
+                self._since_start.took(series, amount)
+        self._make_room()
+
+    def _minute(self, minute: datetime) -> Sums:
+        found = self._minutes.get(minute)
+        if found is None:
+            found = self._minutes[minute] = Sums()
+        return found
+
+    def _make_room(self) -> None:
+        while len(self._minutes) > MOST_MINUTES:
+            oldest, next_one = sorted(self._minutes)[:2]
+            self._minutes[next_one].merge(self._minutes.pop(oldest))
+
+
+def forget_old(database: Database, *, now: datetime) -> int:
+    """
+    Make room in the tables of minutes, a day's worth at a time; 0 once there is nothing left to do.
+
+    Args:
+        database: a pool without a time limit for statements (`desk.bulk`).
+    """
+    fine = (now - FINE_FOR).replace(minute=0, second=0, microsecond=0)
+    with database.transaction(_ORIGIN) as tx:
+        done = rows.forget(tx, before=now - KEPT_FOR, batches_before=now - timedelta(days=1))
+        return done + rows.roll_up(tx, before=fine)
+
+
+_EVERY: weakref.WeakSet[Counts] = weakref.WeakSet()
+
+
+def _forget_the_parents() -> None:
+    for counts in list(_EVERY):
+        counts._start_over()  # noqa: SLF001 - the other half of the same class
+
+
+os.register_at_fork(after_in_child=_forget_the_parents)

@@ -172,6 +172,12 @@ class Creation:
         raise refusal
 
     def _claim(self, plan: Plan, *, origin: Origin, now: datetime, dry_run: bool) -> list[Claimed]:
+        with nullcontext() if dry_run else self.counts.timed("double_booking"):
+            return self._claimed(plan, origin=origin, now=now, dry_run=dry_run)
+
+    def _claimed(
+        self, plan: Plan, *, origin: Origin, now: datetime, dry_run: bool
+    ) -> list[Claimed]:
         if len(plan.courts) == 1 and not dry_run:
             return [
                 within_budget(

@@ -16,6 +16,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, TypeVar
 
+from padelops.booking.operations import Aside
 from padelops.errors import CourtBusy, CourtOutOfService, CourtTaken, KeyReused
 from padelops.store import claims
 
@@ -31,11 +32,11 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-class TermsChanged(Exception):
+class TermsChanged(Aside):
     """The club changed between pricing and claiming."""
 
 
-class Replayed(Exception):
+class Replayed(Aside):
     """This very request was carried out before."""
 
     def __init__(self, reservation_id: int) -> None:

@@ -39,6 +39,7 @@ from padelops.booking.delivery import (
 )
 from padelops.booking.masking import LONGEST_LINE, scrubbed
 from padelops.booking.message_kinds import KINDS, MessageKind
+from padelops.booking.operations import seen_by_nobody
 from padelops.booking.reminder_rules import quiet_until, rules_of
 from padelops.errors import BreakerOpen, Corrupt, OutcomeUnknown, PadelopsError, Unavailable
 from padelops.store import messages
@@ -101,6 +102,7 @@ def deliver_due(
     limit: int = 100,
     stop: Callable[[], bool] = lambda: False,
     guard: Callable[[], AbstractContextManager[object]] = nullcontext,
+    timed: Callable[[str], AbstractContextManager[object]] = seen_by_nobody,
     chance: Callable[[], float] = random.random,
     pause: Callable[[float], None] = time.sleep,
 ) -> Round:
@@ -112,6 +114,7 @@ def deliver_due(
         worker: who has a message in hand, such as `host:pid`.
         stop: asked between two messages; the one in hand is always finished.
         guard: `breakers["notification"].guard`. While it refuses, messages wait and lose no try.
+        timed: counts what becomes of each message that is sent.
         chance: from 0 to 1, for the back-off.
         pause: waits so many seconds, while the database is away with a message in hand.
 
@@ -127,7 +130,7 @@ def deliver_due(
         if taken is None:
             break
         try:
-            became = _attempt(taken, delivery, guard=guard, now=now, chance=chance)
+            became = _attempt(taken, delivery, guard=guard, timed=timed, now=now, chance=chance)
         except BreakerOpen as exc:
             done.resume_after_s = float(exc.facts.get("retry_after_s") or 0)
             hand.settle(taken, Settlement(state="queued", given_back=True, reason="breaker_open"))
@@ -145,6 +148,7 @@ def _attempt(
     delivery: Delivery,
     *,
     guard: Callable[[], AbstractContextManager[object]],
+    timed: Callable[[str], AbstractContextManager[object]],
     now: Callable[[], datetime],
     chance: Callable[[], float],
 ) -> Settlement:
@@ -160,7 +164,7 @@ def _attempt(
         return prepared
 
     try:
-        with guard():
+        with timed("notifications"), guard():
             receipt = delivery.deliver(prepared)
     except BreakerOpen:
         raise

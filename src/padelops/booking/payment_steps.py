@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from padelops import fault_points
 from padelops.booking.gateway import Declined, GatewayOutcomeUnknown, GatewayRefused, GatewayStatus
+from padelops.booking.operations import seen_by_nobody
 from padelops.booking.payment_records import GRACE
 from padelops.errors import BreakerOpen, PadelopsError, Unavailable
 from padelops.store import payments
@@ -47,12 +48,18 @@ def _stands(attempt: Attempt) -> tuple[object, ...]:
 
 @dataclass(frozen=True, slots=True)
 class PaymentSteps:
-    """What the worker, a webhook and a person's `reconcile` all do."""
+    """
+    What the worker, a webhook and a person's `reconcile` all do.
+
+    Attributes:
+        timed: counts what becomes of each request that moves money; questions move none.
+    """
 
     database: Database
     gateway: PaymentGateway
     guard: Callable[[], AbstractContextManager[object]]
     books: Books
+    timed: Callable[[str], AbstractContextManager[object]] = seen_by_nobody
 
     def take_attempt(self, attempt_id: int, *, worker: str, origin: Origin, now: datetime) -> bool:
         """
@@ -161,7 +168,7 @@ class PaymentSteps:
         if payment is not None and payment.status is GatewayStatus.AUTHORIZED:
             fault_points.reach("before_capture")
             try:
-                with self.guard():
+                with self.timed("payments"), self.guard():
                     payment = self.gateway.capture(payment, key=f"capture:{attempt.reference}")
             except Declined as exc:
                 self.books.capture_failed(attempt, exc.message, origin=origin)
@@ -173,7 +180,7 @@ class PaymentSteps:
         payment = self._ask(attempt)
         if payment is not None and payment.status is GatewayStatus.AUTHORIZED:
             fault_points.reach("before_void")
-            with self.guard():
+            with self.timed("payments"), self.guard():
                 payment = self.gateway.void(payment, key=f"void:{attempt.reference}")
             fault_points.reach("voided")
         self.books.believe(attempt, payment, origin=origin, now=now)
@@ -192,7 +199,7 @@ class PaymentSteps:
                     self._refund_failed(refund, "more than is left of the payment", origin, now)
                     return
                 fault_points.reach("before_refund")
-                with self.guard():
+                with self.timed("payments"), self.guard():
                     done = self.gateway.refund(
                         payment,
                         reference=refund.reference,

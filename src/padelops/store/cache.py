@@ -1,4 +1,4 @@
-"""The cache's tables, and the counts that processes add up per minute."""
+"""The cache on the database itself, as a table."""
 
 from __future__ import annotations
 
@@ -7,9 +7,6 @@ from typing import TYPE_CHECKING
 from padelops.store.queries import statements
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-    from datetime import datetime
-
     from padelops.store.engine import Tx
 
 _SQL = statements("cache")
@@ -41,20 +38,6 @@ def purge(tx: Tx, pattern: str, *, batch: int) -> int:
 def sweep(tx: Tx) -> int:
     """Delete what has run out of time; how many entries that was."""
     return tx.execute(_SQL["sweep"]).rowcount
-
-
-def add_counts(tx: Tx, counts: Mapping[str, int], *, now: datetime) -> None:
-    """Add a process's counts to this minute's rows."""
-    tx.execute(
-        _SQL["add_counts"],
-        {"now": now, "names": list(counts), "counts": list(counts.values())},
-    )
-
-
-def totals(tx: Tx, pattern: str, *, since: datetime) -> dict[str, int]:
-    """The counts whose names match a `*` pattern, added up since a moment."""
-    rows = tx.execute(_SQL["totals"], {"pattern": like(pattern), "since": since}).fetchall()
-    return {row[0]: row[1] for row in rows}
 
 
 def like(pattern: str) -> str:

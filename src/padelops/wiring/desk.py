@@ -7,7 +7,7 @@ its own: each method hands what it was given to the room that knows, with the cl
 
 from __future__ import annotations
 
-from contextlib import suppress
+from contextlib import nullcontext
 from datetime import UTC, date, datetime, time
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Self
@@ -24,11 +24,12 @@ from padelops.booking.counts import Counts
 from padelops.booking.creation import Creation
 from padelops.booking.payments import DeskPayment, settle_at_desk
 from padelops.booking.players import Player
-from padelops.errors import InvalidInput, NotFound, NotPermitted, Unavailable
+from padelops.errors import InvalidInput, NotFound
 from padelops.model import Origin, PaymentMethod, Slot
 from padelops.store import clubs as club_rows
 from padelops.store import reservations
 from padelops.wiring.databases import open_database
+from padelops.wiring.flushing import Flusher
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -60,7 +61,8 @@ class Desk:
         self.origin = origin
         self.now = clock
         self.catalogue = Catalogue(database)
-        self.counts = Counts()
+        self.counts = Counts(clock)
+        self.flusher = Flusher(self.counts, database)
 
     def __enter__(self) -> Self:
         return self
@@ -70,9 +72,7 @@ class Desk:
 
     def close(self) -> None:
         """Write the counts down and close every connection."""
-        # Counts are worth less than the error that is on its way, or the answer given.
-        with suppress(Unavailable, NotPermitted):
-            self.counts.flush(self.database, now=self.now())
+        self.flusher.close()
         for name in ("breakers", "cache", "bulk", "_sandbox_books"):
             if name in self.__dict__:
                 getattr(self, name).close()
@@ -164,7 +164,8 @@ class Desk:
             guard=self.breakers["reservation_creation"].guard,
             price_guard=self.breakers["price_calculation"].guard,
         )
-        return desk.book(request, origin=self.origin, now=self.now(), dry_run=dry_run)
+        with nullcontext() if dry_run else self.counts.timed("creation"):
+            return desk.book(request, origin=self.origin, now=self.now(), dry_run=dry_run)
 
     def cancel(
         self,
@@ -175,7 +176,8 @@ class Desk:
     ) -> Cancellation:
         """Cancel one reservation and free its slot. See `CancellationDesk.cancel`."""
         desk = self._cancellations
-        with self.breakers["cancellation"].guard():
+        counted = nullcontext() if dry_run else self.counts.timed("cancellation")
+        with counted, self.breakers["cancellation"].guard():
             return desk.cancel(
                 _as_id(reservation_id),
                 reason=_reason(reason),
@@ -211,23 +213,29 @@ class Desk:
     ) -> Availability:
         """The bookable starts of a club's local day, or of one of its courts."""
         now = self.now()
-        if day is None:
-            day = local(now, self.catalogue.club(club).zone).date()
-        return self._availability.of_day(club, day, now=now, minutes=minutes, court=court)
+        with self.counts.timed("availability") as timed:
+            if day is None:
+                day = local(now, self.catalogue.club(club).zone).date()
+            found = self._availability.of_day(club, day, now=now, minutes=minutes, court=court)
+            if not found.certain:
+                timed.degraded("uncertain")
+        return found
 
     def search(self, request: SearchRequest) -> Page:
         """One page of reservations. See `booking.search`."""
-        return search.search(self.database, self.catalogue, request)
+        with self.counts.timed("search"):
+            return search.search(self.database, self.catalogue, request)
 
     def show(self, reservation_id: int) -> Reservation:
         """
         Raises:
             NotFound: no such reservation.
         """
-        with self.database.reading() as tx:
-            found = reservations.by_id(tx, _as_id(reservation_id))
-        if found is None:
-            raise NotFound(f"There is no reservation {reservation_id}.")
+        with self.counts.timed("search"):
+            with self.database.reading() as tx:
+                found = reservations.by_id(tx, _as_id(reservation_id))
+            if found is None:
+                raise NotFound(f"There is no reservation {reservation_id}.")
         return found
 
     def settle_at_desk(self, reservation_id: int) -> Reservation:
@@ -252,11 +260,13 @@ class Desk:
 
     def history(self, subject_id: int, *, subject: str = "reservation") -> list[Any]:
         """The audit entries of one thing, first to last."""
-        return audit.history(self.database, subject, _as_id(subject_id))
+        with self.counts.timed("audit"):
+            return audit.history(self.database, subject, _as_id(subject_id))
 
     def seal_audit(self) -> list[Any]:
         """Seal the audit entries of all finished transactions."""
-        return audit.seal(self.bulk, origin=self.origin)
+        with self.counts.timed("audit"):
+            return audit.seal(self.bulk, origin=self.origin)
 
     def verify_audit(self, *, anchor: str | None = None) -> audit.Verification:
         """Check the whole audit trail."""
@@ -294,6 +304,7 @@ class Desk:
             gateway_of(self.settings, self.now, lambda: self._sandbox_books),
             self.breakers["payment_processing"].guard,
             self.settings,
+            self.counts.timed,
         )
 
     @cached_property

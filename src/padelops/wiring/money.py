@@ -9,11 +9,14 @@ from typing import TYPE_CHECKING
 
 from padelops.adapters.delivery import delivery_of
 from padelops.booking.card_payments import CardPayment
+from padelops.booking.counts import forget_old
 from padelops.booking.notifications import deliver_due
+from padelops.booking.operations import seen_by_nobody
 from padelops.booking.payment_records import Books
 from padelops.booking.payment_steps import PaymentSteps
 from padelops.booking.reminders import schedule_reminders
 from padelops.ops.worker import Chore, PaymentChores, Worker
+from padelops.wiring.flushing import FLUSH_EVERY
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -32,6 +35,7 @@ def card_payment(
     gateway: PaymentGateway,
     guard: Callable[[], AbstractContextManager[object]],
     settings: Settings,
+    timed: Callable[[str], AbstractContextManager[object]] = seen_by_nobody,
 ) -> CardPayment:
     """The payment path by card over one gateway, behind its breaker."""
     books = Books(database)
@@ -40,8 +44,9 @@ def card_payment(
         gateway=gateway,
         guard=guard,
         books=books,
-        steps=PaymentSteps(database, gateway, guard, books),
+        steps=PaymentSteps(database, gateway, guard, books, timed),
         hold=timedelta(minutes=settings.hold_minutes),
+        timed=timed,
     )
 
 
@@ -59,6 +64,7 @@ def worker_of(desk: Desk) -> Worker:
             worker=name,
             stop=stop,
             guard=desk.breakers["notification"].guard,
+            timed=desk.counts.timed,
         )
         # What is put off until later or waits for a breaker is no reason for another round at once.
         return done.delivered + done.failed + done.skipped
@@ -70,9 +76,14 @@ def worker_of(desk: Desk) -> Worker:
         desk.seal_audit()
         return 0  # sealing is work without end: each round's own changes are there to be sealed
 
-    def flush(now: datetime, _: Stop) -> int:
-        desk.counts.flush(desk.database, now=now)
+    def flush(_now: datetime, _stop: Stop) -> int:
+        desk.flusher.flush()
         return 0
+
+    def forget(now: datetime, stop: Stop) -> int:
+        while forget_old(desk.bulk, now=now) and not stop():
+            pass
+        return 0  # what is thrown away is no work that more of could be due
 
     return Worker(
         name,
@@ -82,7 +93,8 @@ def worker_of(desk: Desk) -> Worker:
             Chore("reminders", remind, timedelta(minutes=1)),
             Chore("messages", deliver),
             Chore("seals", seal, timedelta(minutes=10)),
-            Chore("counts", flush, timedelta(minutes=1)),
+            Chore("counts", flush, FLUSH_EVERY),
+            Chore("old_counts", forget, timedelta(hours=1)),
         ),
         desk.now,
     )

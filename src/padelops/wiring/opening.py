@@ -52,7 +52,10 @@ def open_desk(
         database.close()
         raise
     origin = Origin(actor or settings.actor or login(), door)
-    return Desk(settings, database, origin, clock)
+    desk = Desk(settings, database, origin, clock)
+    if door is not Door.CLI:
+        desk.flusher.start()
+    return desk
 
 
 def login() -> str:

@@ -18,14 +18,3 @@ DELETE FROM cache_entries
 
 -- name: sweep
 DELETE FROM cache_entries WHERE expires_at <= clock_timestamp();
-
--- name: add_counts
-INSERT INTO counters (minute, name, n)
-SELECT date_trunc('minute', %(now)s::timestamptz, 'UTC'), name, n
-  FROM unnest(%(names)s::text[], %(counts)s::bigint[]) AS added (name, n)
- ORDER BY name
-    ON CONFLICT (minute, name) DO UPDATE SET n = counters.n + excluded.n;
-
--- name: totals
-SELECT name, sum(n)::bigint FROM counters
- WHERE minute >= %(since)s AND name LIKE %(pattern)s ESCAPE '\' GROUP BY name ORDER BY name;
