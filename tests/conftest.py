@@ -30,6 +30,7 @@ from padelops.adapters.embedded_postgres import EmbeddedPostgres
 from padelops.settings import Settings
 from padelops.wiring import Desk, open_desk, upgrade_schema
 from testbed.clock import Clock
+from testbed.pair import Pair, pair_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -324,3 +325,26 @@ def redis_url(memory: Path) -> Iterator[str]:
     yield f"unix://{socket}?db=0"
     keeper.communicate(timeout=20)
     socket.unlink(missing_ok=True)
+
+
+@pytest.fixture(scope="session")
+def seed(memory: Path, demo_clubs: Path, pg_bindir: Path | None) -> EmbeddedPostgres:
+    """A stopped server with the demo clubs: what each pair of servers begins as a copy of."""
+    server = EmbeddedPostgres(memory / "seed", bindir=pg_bindir, durable=False)
+    settings = Settings(
+        database_url=SecretStr(server.ensure_running()),
+        home=server.home,
+        level1_budget_ms=PATIENT_MS,
+    )
+    upgrade_schema(settings)
+    with open_desk(settings, actor="seed", clock=Clock()) as desk:
+        desk.apply_club_file(demo_clubs)
+    server.stop()
+    return server
+
+
+@pytest.fixture
+def pair(seed: EmbeddedPostgres, memory: Path) -> Iterator[Pair]:
+    """A primary and its synchronous standby of this test's own."""
+    with pair_of(seed, memory / f"pair-{uuid4().hex[:4]}") as pair:
+        yield pair

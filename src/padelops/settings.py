@@ -37,6 +37,20 @@ class Settings(BaseModel):
     database_url: SecretStr | None = Field(
         default=None, description="postgresql://… (default: the embedded server)"
     )
+    cluster_url: SecretStr | None = Field(
+        default=None,
+        description="all servers, as a role that may promote: postgresql://admin@db1,db2/padelops"
+        " (default: `PADELOPS_DATABASE_URL`)",
+    )
+    fence_command: str | None = Field(
+        default=None, description="cuts a failed primary off for good; 0 means it is cut off"
+    )
+    rejoin_command: str | None = Field(
+        default=None, description="makes a former primary a standby, where its data is elsewhere"
+    )
+    failover_state: Path | None = Field(
+        default=None, description="folder of the failover's lock and record (default: home)"
+    )
     postgres_bindir: Path | None = Field(
         default=None,
         description="PostgreSQL programs for the embedded server (default: the wheel's)",

@@ -282,11 +282,7 @@ def confirm(ctx: typer.Context, question: str, *, yes: bool) -> None:
     """
     if yes:
         return
-    terminal = Terminal.of(ctx)
-    if not (os.isatty(streams.STDIN) and terminal.talks_to_terminal):
-        raise SafetyGate(
-            f"{question} Nobody is there to ask.", fix="Pass --yes to go on without a terminal."
-        )
+    confirm_early(ctx, question, yes=yes)
     # Past `--quiet`: a question nobody sees would wait for ever.
     streams.write_talk(f"{harmless(question)} [y/N] ")
     answer = sys.stdin.readline()
@@ -294,3 +290,17 @@ def confirm(ctx: typer.Context, question: str, *, yes: bool) -> None:
         streams.write_talk("\n")
     if answer.strip().lower() not in {"y", "yes"}:
         raise SafetyGate("Not confirmed. Nothing was changed.")
+
+
+def confirm_early(ctx: typer.Context, question: str, *, yes: bool) -> None:
+    """
+    Be sure that `confirm` will find somebody to ask, before time is spent on what it is about.
+
+    Raises:
+        SafetyGate: nobody is there, and `--yes` was not given.
+    """
+    if yes or (os.isatty(streams.STDIN) and Terminal.of(ctx).talks_to_terminal):
+        return
+    raise SafetyGate(
+        f"{question} Nobody is there to ask.", fix="Pass --yes to go on without a terminal."
+    )

@@ -78,9 +78,9 @@ def note(
     *,
     club_id: int | None = None,
     subject_id: int | None = None,
-) -> None:
-    """Record an operator's action in the transaction that carries it out."""
-    tx.execute(
+) -> int:
+    """Record an operator's action in the transaction that carries it out; the entry's id."""
+    row = tx.execute(
         _SQL["note"],
         {
             "club_id": club_id,
@@ -88,7 +88,14 @@ def note(
             "action": action,
             "changes": Jsonb(changes),
         },
-    )
+    ).fetchone()
+    return int(row[0]) if row else 0
+
+
+def is_there(tx: Tx, entry_id: int) -> bool:
+    """Whether an entry can be read."""
+    row = tx.execute(_SQL["is_there"], {"id": entry_id}).fetchone()
+    return bool(row and row[0])
 
 
 def history(tx: Tx, subject_kind: str, subject_id: int) -> list[Entry]:

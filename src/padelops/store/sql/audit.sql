@@ -1,5 +1,8 @@
 -- The audit trail: reading a story, sealing finished transactions, finding what was tampered with.
 
+-- name: is_there
+SELECT EXISTS (SELECT FROM audit_entries WHERE id = %(id)s);
+
 -- name: note
 -- An operator action that changes no audited row of its own (a purge, an import, a seal).
 INSERT INTO audit_entries (club_id, subject_kind, subject_id, action, actor, door, request_id, changes)

@@ -1,0 +1,87 @@
+"""Which cluster there is, who may change it, and the failover that does."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from padelops.errors import InvalidInput
+from padelops.model import Door
+from padelops.ops.failover import Failover
+from padelops.ops.failover_mark import BookingsWay
+from padelops.ops.failover_record import FailoverState
+from padelops.store.nodes import Servers
+from padelops.wiring.databases import open_database
+from padelops.wiring.opening import login, utc_now
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from datetime import datetime
+    from pathlib import Path
+
+    from padelops.ops.failover_plan import Driver
+    from padelops.settings import Settings
+
+CLUSTER_URL, DATABASE_URL = "PADELOPS_CLUSTER_URL", "PADELOPS_DATABASE_URL"
+
+
+@contextmanager
+def opened_failover(
+    settings: Settings,
+    *,
+    actor: str | None = None,
+    door: Door = Door.LIBRARY,
+    clock: Callable[[], datetime] = utc_now,
+) -> Iterator[Failover]:
+    """
+    The failover of the configured cluster. Connects to nothing yet.
+
+    Raises:
+        InvalidInput: no cluster is configured.
+    """
+    if settings.database_url is None:
+        raise InvalidInput(
+            "There is no cluster: padelops uses its embedded server.",
+            fix=f"Set {DATABASE_URL} to the address of all servers, or try `padelops lab up`.",
+        )
+    bookings = open_database(settings, budget_ms=settings.level1_budget_ms, pool_size=2)
+    bulk = open_database(settings, budget_ms=None, pool_size=2)
+    try:
+        yield Failover(
+            driver_of(settings),
+            FailoverState(settings.failover_state or settings.home / "failover"),
+            BookingsWay(bookings, bulk, door=door, clock=clock),
+            clock=clock,
+            actor=actor or settings.actor or login(),
+        )
+    finally:
+        bookings.close()
+        bulk.close()
+
+
+def servers_of(settings: Settings) -> Servers:
+    """The servers of the configured cluster, as the role that may look at and promote them."""
+    if settings.cluster_url is not None:
+        return Servers(settings.cluster_url.get_secret_value(), variable=CLUSTER_URL)
+    assert settings.database_url is not None  # noqa: S101 - the caller has looked
+    return Servers(settings.database_url.get_secret_value(), variable=DATABASE_URL)
+
+
+def driver_of(settings: Settings) -> Driver:
+    """Plain streaming replication over SQL."""
+    from padelops.adapters.streaming import StreamingDriver  # noqa: PLC0415
+
+    return StreamingDriver(
+        servers_of(settings),
+        fence_command=settings.fence_command,
+        rejoin_command=settings.rejoin_command,
+        bindir=settings.postgres_bindir,
+    )
+
+
+def rejoin_here(settings: Settings, data: Path, primary: str, *, copy: bool) -> dict[str, Any]:
+    """Make the former primary in a folder of this machine a standby; how, and what was kept."""
+    from padelops.adapters.rejoining import rejoin  # noqa: PLC0415
+
+    done = rejoin(data, primary=primary, bindir=settings.postgres_bindir, copy=copy)
+    return {"rejoined": done.how, "old_data": done.kept}

@@ -1,0 +1,426 @@
+"""
+A planned and an unplanned change of primary, on a plain primary and its standby: real servers.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+from typing import TYPE_CHECKING, Any, Self
+
+import pytest
+from pydantic import SecretStr
+
+from padelops import open_desk
+from padelops.errors import (
+    DatabaseUnavailable,
+    LockHeld,
+    NotPermitted,
+    OutcomeUnknown,
+    PadelopsError,
+    PartlyDone,
+    SafetyGate,
+)
+from padelops.ops.failover_gates import DataLossPossible, Kind, TwoPrimaries
+from padelops.wiring.failover import opened_failover
+from testbed.clock import Clock
+from testbed.pair import Pair, children_of
+from testbed.waiting import until
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from padelops.adapters.embedded_postgres import EmbeddedPostgres
+    from padelops.ops.failover import Failover
+
+AT = "2026-12-01T18:00"
+
+
+@pytest.fixture
+def failover(pair: Pair) -> Iterator[Failover]:
+    with opened_failover(pair.settings(), actor="tester") as failover:
+        yield failover
+
+
+def book(pair: Pair, court: str = "centro/1", **more: Any) -> int:
+    with open_desk(pair.settings(), clock=Clock()) as desk:
+        return desk.book(court, AT, minutes=60, player="A", **more).reservation.id
+
+
+def names(pair: Pair, server: EmbeddedPostgres) -> list[int]:
+    with pair.admin(server) as admin:
+        return [row[0] for row in admin.execute("SELECT id FROM claims ORDER BY id").fetchall()]
+
+
+def change(failover: Failover, kind: Kind = Kind.SWITCHOVER, **asked: Any) -> Any:
+    with failover.alone(kind):
+        return failover.carry_out(failover.plan(kind, **asked))
+
+
+def test_a_switchover_and_back(pair: Pair, failover: Failover) -> None:
+    """
+    The standby takes over, the old primary follows it, commits wait for it; nothing is lost.
+    """
+    made = book(pair)
+
+    there = change(failover, reason="a new kernel")
+    assert there.failed is None, there.as_json()
+    assert ["b"] == [node.name for node in failover.observe().writable]
+    assert [made] == names(pair, pair.b)
+    assert 2 == failover.observe().node("b").timeline
+    assert "sync" == failover.observe().node("a").sync
+    back = change(failover)
+
+    assert back.failed is None, back.as_json()
+    assert ["a"] == [node.name for node in failover.observe().writable]
+    assert "sync" == failover.observe().node("b").sync
+    assert made < book(pair, "centro/2")
+    assert 2 == pair.ask(
+        pair.a, "SELECT count(*) FROM audit_entries WHERE action = 'failover.switchover'"
+    )
+
+
+class Booking(threading.Thread):
+    """A player's app that books one free slot after the other, and keeps what was acknowledged."""
+
+    def __init__(self, pair: Pair) -> None:
+        super().__init__(daemon=True)
+        self.pair = pair
+        self.acknowledged: list[int] = []
+        self.unknown: list[str] = []
+        self.over = threading.Event()
+
+    def run(self) -> None:
+        with open_desk(self.pair.settings(), clock=Clock()) as desk:
+            for number in range(1000):
+                if self.over.is_set():
+                    return
+                start = f"2026-12-{1 + number // 12:02}T{9 + number % 12:02}:00"
+                try:
+                    made = desk.book("centro/4", start, minutes=60, player="P", key=f"k{number}")
+                except OutcomeUnknown as exc:
+                    self.unknown.append(exc.facts["key"])
+                except PadelopsError:
+                    time.sleep(0.02)
+                else:
+                    self.acknowledged.append(made.reservation.id)
+
+    def __enter__(self) -> Self:
+        self.start()
+        until(lambda: len(self.acknowledged) > 3)
+        return self
+
+    def __exit__(self, kind: object, *_: object) -> None:
+        before = len(self.acknowledged)
+        if kind is None:
+            until(lambda: len(self.acknowledged) > before + 3)
+        self.over.set()
+        self.join(30)
+        assert not self.is_alive()
+
+
+def test_bookings_go_on_through_a_switchover(pair: Pair, failover: Failover) -> None:
+    """
+    The same desk books before and after on connections that died meanwhile; all acknowledged ones
+    are there, once, and each key settles what was unknown.
+    """
+    with Booking(pair) as booking:
+        assert change(failover).failed is None
+
+    there = names(pair, pair.b)
+    assert set(booking.acknowledged) <= set(there)
+    assert [] == [key for key in booking.unknown if settled(pair, key) is None]
+    assert 0 == pair.ask(pair.b, "SELECT count(*) - count(DISTINCT idempotency_key) FROM claims")
+
+
+def settled(pair: Pair, key: str) -> int | None:
+    number = int(key[1:])
+    start = f"2026-12-{1 + number // 12:02}T{9 + number % 12:02}:00"
+    with open_desk(pair.settings(), clock=Clock()) as desk:
+        return desk.book("centro/4", start, minutes=60, player="P", key=key).reservation.id
+
+
+@pytest.mark.parametrize("death", ["killed", "stopped"])
+def test_a_primary_that_died(pair: Pair, failover: Failover, death: str) -> None:
+    """
+    Killed at once, or stopped so that it still takes connections: fenced, replaced, and brought
+    back as a standby; what was acknowledged is there.
+    """
+    failover.observe()
+    pid = pair.a.status().pid
+    assert pid is not None
+    with Booking(pair) as booking:
+        if death == "killed":
+            pair.kill(pair.a)
+        else:
+            for process in [pid, *children_of(pid)]:
+                os.kill(process, signal.SIGSTOP)
+        outcome = change(failover, Kind.PROMOTE)
+
+    assert outcome.failed is None, outcome.as_json()
+    assert ["b"] == [node.name for node in failover.observe().writable]
+    assert "sync" == failover.observe().node("a").sync
+    assert set(booking.acknowledged) <= set(names(pair, pair.b))
+    assert outcome.as_json()["within_30_s"]
+
+
+def test_a_healthy_primary_is_not_replaced_unplanned(pair: Pair, failover: Failover) -> None:
+    """
+    `promote` is for a primary that is gone; with a living one it names the planned way.
+    """
+    with pytest.raises(SafetyGate, match="failover switchover"):
+        change(failover, Kind.PROMOTE)
+
+    assert pair.ask(pair.b, "SELECT pg_is_in_recovery()")
+
+
+def test_two_primaries(pair: Pair) -> None:
+    """
+    Somebody is paged, both are shown with their timelines, and every change is refused.
+    """
+    with pair.admin(pair.b, "postgres") as admin:
+        admin.execute("SELECT pg_promote()")
+    pages: list[str] = []
+    with opened_failover(pair.settings()) as failover:
+        failover._page = pages.append
+        for kind in Kind:
+            with pytest.raises(TwoPrimaries) as caught:
+                change(failover, kind, allow_data_loss="padelops")
+    shown = {node["name"]: node["timeline"] for node in caught.value.facts["primaries"]}
+
+    assert {"a": 1, "b": 2} == shown
+    assert 2 == len(pages)
+    assert "a on 1" in pages[0]
+
+
+def test_an_asynchronous_standby(pair: Pair, failover: Failover) -> None:
+    """
+    What it may lack is gone with the primary: refused, unless the cluster's name is typed; audited.
+    """
+    pair.set(pair.a, synchronous_standby_names="")
+    pair.set(pair.b, synchronous_standby_names="")
+    failover.observe()
+    pair.kill(pair.a)
+
+    with pytest.raises(DataLossPossible, match="--allow-data-loss padelops"):
+        change(failover, Kind.PROMOTE)
+    with pytest.raises(SafetyGate, match="called 'padelops'"):
+        change(failover, Kind.PROMOTE, allow_data_loss="prod")
+    assert pair.ask(pair.b, "SELECT pg_is_in_recovery()")
+    outcome = change(failover, Kind.PROMOTE, allow_data_loss="padelops", reason="court is full")
+
+    assert outcome.failed is None, outcome.as_json()
+    noted = "SELECT changes FROM audit_entries WHERE action = 'failover.promote'"
+    assert pair.ask(pair.b, noted)["data_loss_allowed"]
+    assert "court is full" == pair.ask(pair.b, noted)["reason"]
+
+
+def test_a_standby_that_lags(pair: Pair, failover: Failover) -> None:
+    """
+    Refused with the bytes it lacks; nothing was touched.
+    """
+    pair.set(pair.a, synchronous_standby_names="")
+    receiver = pair.ask(pair.b, "SELECT pid FROM pg_stat_wal_receiver")
+    os.kill(receiver, signal.SIGSTOP)
+    try:
+        with pair.admin(pair.a) as admin:
+            admin.execute("SELECT pg_logical_emit_message(true, 'fill', repeat('x', 20000000))")
+        with pytest.raises(SafetyGate, match=r"b is 2\d{7} bytes"):
+            change(failover)
+    finally:
+        os.kill(receiver, signal.SIGCONT)
+
+    assert "off" == pair.ask(pair.a, "SHOW transaction_read_only")
+
+
+def test_a_standby_that_never_catches_up(
+    pair: Pair, failover: Failover, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """
+    The primary gets its place back: fenced for a moment, and then as it was.
+    """
+    monkeypatch.setattr("padelops.ops.failover_run.CATCH_UP_S", 0.3)
+    pair.set(pair.a, synchronous_standby_names="")
+    receiver = pair.ask(pair.b, "SELECT pid FROM pg_stat_wal_receiver")
+    with failover.alone(Kind.SWITCHOVER):
+        plan = failover.plan(Kind.SWITCHOVER)
+        os.kill(receiver, signal.SIGSTOP)
+        try:
+            with pair.admin(pair.a) as admin:
+                admin.execute("SELECT pg_logical_emit_message(false, 'fill', repeat('x', 9999))")
+            outcome = failover.carry_out(plan)
+        finally:
+            os.kill(receiver, signal.SIGCONT)
+
+    assert isinstance(outcome.failed, SafetyGate)
+    assert outcome.failed.facts["missing_bytes"] >= 9999
+    assert book(pair)
+    assert pair.ask(pair.b, "SELECT pg_is_in_recovery()")
+
+
+def test_an_old_primary_that_does_not_rejoin(
+    pair: Pair, failover: Failover, tmp_path: Path
+) -> None:
+    """
+    Exit 6 with the steps that remain; the next run goes on from there, and no bookings wait.
+    """
+    rejoins = tmp_path / "rejoin"
+    rejoins.write_text("#!/bin/sh\necho the disk is gone >&2\nexit 3\n")
+    rejoins.chmod(0o755)
+    with opened_failover(pair.settings(rejoin_command=str(rejoins))) as handicapped:
+        partly = change(handicapped)
+    assert isinstance(partly.failed, PartlyDone)
+    assert any("failover rejoin" in step for step in partly.failed.facts["remaining"])
+    assert book(pair)
+    assert failover.unfinished() is not None
+
+    finished = change(failover)
+
+    assert finished.failed is None, finished.as_json()
+    assert "sync" == failover.observe().node("a").sync
+    assert failover.unfinished() is None
+    assert 1 == pair.ask(pair.b, "SELECT count(*) FROM audit_entries WHERE action ^@ 'failover'")
+
+
+def test_a_failover_that_was_cut_off_after_the_fence(
+    pair: Pair, failover: Failover, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """
+    Whoever runs it again goes on, also if only the fence was up; another target is refused.
+    """
+    driver = failover._driver
+    with monkeypatch.context() as patch:
+
+        def cut(*_: Any, **__: Any) -> Any:
+            raise KeyboardInterrupt
+
+        patch.setattr(driver, "promote", cut)
+        with pytest.raises(KeyboardInterrupt):
+            change(failover)
+    assert "on" == pair.ask(pair.a, "SHOW transaction_read_only")
+
+    with pytest.raises(SafetyGate, match="has not ended"):
+        change(failover, to="a")
+    outcome = change(failover)
+
+    assert outcome.failed is None, outcome.as_json()
+    assert ["b"] == [node.name for node in failover.observe().writable]
+
+
+def test_a_fenced_primary_acknowledges_nothing(pair: Pair, failover: Failover) -> None:
+    """
+    New sessions are read-only, old ones are gone, and who lifts that is never told "done".
+    """
+    with open_desk(pair.settings(), clock=Clock()) as desk:
+        desk.book("centro/1", AT, minutes=60, player="A")
+        node = failover.observe().node("a")
+        assert node is not None
+        failover._driver.fence(node)
+        with pytest.raises(PadelopsError) as refused:
+            desk.book("centro/2", AT, minutes=60, player="B")
+        assert refused.value.retryable
+        with pair.admin(pair.a) as rebel:
+            rebel.execute("SET default_transaction_read_only = off")
+            rebel.execute("SET synchronous_commit = on")
+            rebel.execute("SET statement_timeout = '300ms'")
+            writing = threading.Thread(target=rebel_writes, args=(rebel,), daemon=True)
+            writing.start()
+            until(
+                lambda: pair.ask(
+                    pair.a, "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'SyncRep'"
+                )
+            )
+            failover._driver.unfence(node)
+            writing.join(20)
+
+    assert book(pair, "centro/3")
+
+
+def rebel_writes(rebel: Any) -> None:
+    rebel.execute("SELECT pg_logical_emit_message(true, 'rebel', '')")
+
+
+def test_a_role_that_may_not_promote(pair: Pair) -> None:
+    """
+    Exit 4, and what the role lacks by name.
+    """
+    settings = pair.settings(cluster_url=SecretStr(pair.url("padelops")))
+    with opened_failover(settings) as failover, pytest.raises(NotPermitted) as caught:
+        change(failover)
+
+    assert "pg_promote" in str(caught.value)
+    assert "SUPERUSER" in str(caught.value)
+
+
+def test_one_failover_at_a_time(pair: Pair, failover: Failover) -> None:
+    """
+    Whoever comes second hears who is at it, and since when.
+    """
+    with (
+        failover.alone(Kind.SWITCHOVER),
+        pytest.raises(LockHeld) as caught,
+        opened_failover(pair.settings()) as second,
+    ):
+        change(second)
+
+    assert caught.value.facts["pid"] == os.getpid()
+    assert 0 <= caught.value.facts["age_s"]
+
+
+def test_a_server_that_cannot_be_fenced(pair: Pair, failover: Failover) -> None:
+    """
+    Without any means to fence the dead one nobody is promoted: it might come back.
+    """
+    pair.kill(pair.a)  # before anybody saw where its data is
+    with pytest.raises(DataLossPossible, match="cannot be fenced"):
+        change(failover, Kind.PROMOTE)
+
+    assert pair.ask(pair.b, "SELECT pg_is_in_recovery()")
+
+
+def test_a_fence_command_that_fails(pair: Pair) -> None:
+    """
+    Its last words are told, and nobody is promoted.
+    """
+    settings = pair.settings(fence_command="sh -c 'echo no route to the power switch >&2; exit 1'")
+    with opened_failover(settings) as failover:
+        failover.observe()
+        pair.kill(pair.a)
+        outcome = change(failover, Kind.PROMOTE)
+
+    assert "no route to the power switch" in str(outcome.failed)
+    assert pair.ask(pair.b, "SELECT pg_is_in_recovery()")
+
+
+def test_an_old_primary_that_cannot_be_rewound(
+    pair: Pair, failover: Failover, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """
+    It is copied anew, and its old data is put aside, not destroyed.
+    """
+    monkeypatch.setattr("padelops.adapters.rejoining._rewound", lambda *_: False)
+    made = book(pair)
+    outcome = change(failover)
+
+    assert outcome.failed is None, outcome.as_json()
+    assert [made] == names(pair, pair.a)
+    assert 1 == len(list((pair.home / "a").glob("data.before-*")))
+
+
+def test_a_standby_that_nobody_could_ask(pair: Pair, failover: Failover) -> None:
+    """
+    With the only standby gone there is no candidate, and that is the reason given.
+    """
+    failover.observe()
+    pair.kill(pair.b)
+
+    with pytest.raises(SafetyGate, match="no standby answers"):
+        change(failover)
+    with (
+        pytest.raises(DatabaseUnavailable, match="refused"),
+        failover._driver.servers.session(failover._driver.servers.addresses[1]),
+    ):
+        pass
