@@ -437,44 +437,41 @@ def test_more_than_the_price_is_never_captured(psql: Any) -> None:
     assert "claims_amounts_agree" == insert_refused(psql, "payment_events", event)
 
 
-def test_imported_payment_events_move_the_amounts_together(psql: Any) -> None:
+def test_imported_amounts_are_what_their_events_add_up_to(psql: Any) -> None:
     """
-    Events of an import are applied once for the whole statement: to each reservation its own.
+    An import brings a reservation with its amounts, and in the same transaction their events.
+    Events that say something else, amounts without events, and money of a block are refused.
     """
-    paid = insert(psql, "claims", reservation_row(psql))
-    returned = insert(
-        psql,
-        "claims",
-        reservation_row(psql) | {"starts_at": EVENING + DAY, "ends_at": EVENING + DAY + HOUR,
-                                 "free_at": EVENING + DAY + HOUR},
-    )  # fmt: skip
-    wanted = [(paid, "captured", "8"), (returned, "captured", "9"), (returned, "refunded", "4")]
-    events = [payment(psql, *event) | {"gateway": "imported"} for event in wanted]
-    names = list(events[0])
-    psql.execute(
-        sql.SQL("INSERT INTO payment_events ({}) VALUES {}").format(
-            sql.SQL(", ").join(map(sql.Identifier, names)),
-            sql.SQL(", ").join(
-                sql.SQL("({})").format(sql.SQL(", ").join(sql.Placeholder() * len(names)))
-                for _ in events
-            ),
-        ),
-        [event[name] for event in events for name in names],
-    )
-    amounts = psql.execute(
-        "SELECT captured, refunded, payment_status, version FROM claims"
-        " WHERE id IN (%s, %s) ORDER BY id",
-        (paid, returned),
-    ).fetchall()
-    block = insert(psql, "claims", block_row(psql, "centro/3"))
-    stranger = payment(psql, block, "captured", "1.00")
+    row = reservation_row(psql) | {"captured": Decimal(9), "refunded": Decimal(4)}
+    free = {"court_id": court_of(psql, "centro/1")[0]}
 
-    assert [
-        (Decimal(8), Decimal(0), "paid", 2),
-        (Decimal(9), Decimal(4), "refunded", 2),
-    ] == amounts
-    assert "payment_events_of_reservation" == insert_refused(
-        psql, "payment_events", stranger | {"gateway": "imported"}
+    def bring(captured: str, refunded: str) -> None:
+        with psql.transaction():
+            claim = insert(psql, "claims", row)
+            psql.execute(
+                "INSERT INTO payment_events (club_id, claim_id, kind, amount, gateway, event_key)"
+                " SELECT club_id, id, what, amount, 'imported', what || id FROM claims,"
+                " (VALUES ('captured', %s::numeric), ('refunded', %s)) AS money (what, amount)"
+                " WHERE id = %s",
+                (captured, refunded, claim),
+            )
+
+    for wrong in (("8", "4"), ("9", "5")):
+        with pytest.raises(errors.CheckViolation) as caught:
+            bring(*wrong)
+        assert "claims_money_by_events" == caught.value.diag.constraint_name
+    bring("9", "4")
+    psql.execute("SET CONSTRAINTS ALL IMMEDIATE")  # as the commit does
+    assert "claims_money_by_events" == insert_refused(psql, "claims", row | free)
+    another = reservation_row(psql, "centro/4")
+    block = insert(psql, "claims", block_row(psql, "centro/3"))
+    stranger = payment(psql, block, "captured", "1.00") | {"gateway": "imported"}
+    assert "claims_money_by_events" == insert_refused(psql, "payment_events", stranger)
+    assert "claims_money_by_events" == insert_refused(
+        psql,
+        "payment_events",
+        payment(psql, insert(psql, "claims", another), "captured", "1.00")
+        | {"gateway": "imported"},
     )
 
 
@@ -795,7 +792,7 @@ PROVED_BY = {
     "claims_announced_new": "test_confirmed_and_cancelled_reservations_have_their_message",
     "claims_announced_change": "test_confirmed_and_cancelled_reservations_have_their_message",
     "payment_events_applied": "test_payment_events_move_the_amounts",
-    "payment_events_imported": "test_imported_payment_events_move_the_amounts_together",
+    "payment_events_imported": "test_imported_amounts_are_what_their_events_add_up_to",
 }
 """The rest of the guards, and the test that breaks when one of them is gone."""
 

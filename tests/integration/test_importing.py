@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from padelops.errors import ExitCode, InvalidInput
+from padelops.errors import ExitCode, InvalidInput, Refused
 from testbed.dumps import (
     CLUB,
     COURT_1,
@@ -166,7 +166,12 @@ def test_another_zone_than_the_clubs_is_refused(
         ({}, ("confirmed", "due", 0, 0)),
         ({"payment_status": "paid"}, ("confirmed", "paid", 300, 0)),
         ({"payment_status": "paid", "payment_amount": "250.00"}, ("confirmed", "paid", 250, 0)),
-        ({"payment_status": "partial", "payment_amount": 100}, ("confirmed", "paid", 100, 0)),
+        ({"payment_status": "partial", "payment_amount": 100}, ("confirmed", "due", 100, 0)),
+        ({"payment_status": "partial", "payment_amount": 300}, ("confirmed", "paid", 300, 0)),
+        (
+            {"status": "cancelled", "payment_status": "partial", "payment_amount": 100},
+            ("cancelled", "paid", 100, 0),
+        ),
         ({"payment_status": "partial"}, ("confirmed", "due", 0, 0)),
         ({"payment_status": "failed"}, ("confirmed", "due", 0, 0)),
         ({"total_price": "0.00", "payment_status": "paid"}, ("confirmed", "nothing_due", 0, 0)),
@@ -251,11 +256,50 @@ def test_a_missing_total_is_computed_and_said_so(
     )
 
 
+def test_what_was_paid_in_part_is_settled_at_the_desk(
+    ready: Callable[..., ImportReport], desk: Desk, psql: Any
+) -> None:
+    """
+    The rest changes hands here: two captures that add up to the total, and then nothing is due.
+    """
+    ready(reservation("r", payment_status="partial", payment_amount="100.00"))
+    number = stored(psql, "r")["id"]
+    settled = desk.settle_at_desk(number)
+    events = psql.execute(
+        "SELECT gateway, amount FROM payment_events WHERE claim_id = %s ORDER BY id", [number]
+    ).fetchall()
+
+    assert ("paid", 300) == (settled.payment_status, settled.captured)
+    assert [("imported", 100), ("desk", 200)] == events
+    assert [] == broken(psql)
+    with pytest.raises(Refused):
+        desk.settle_at_desk(number)
+
+
+def test_what_was_paid_in_part_is_given_back_when_it_is_cancelled(
+    ready: Callable[..., ImportReport], desk: Desk, psql: Any
+) -> None:
+    """
+    Never more than was paid; and nothing is due any more for what is cancelled.
+    """
+    ready(
+        reservation("a", payment_status="partial", payment_amount="100.00"),
+        reservation("b", "12:00", "13:00", payment_status="partial", payment_amount="100.00"),
+    )
+    given_back = desk.cancel(stored(psql, "a")["id"], reason="club_requested")
+    kept = desk.cancel(stored(psql, "b")["id"])
+
+    assert (100, "refund_due") == (given_back.refund, given_back.reservation.payment_status)
+    assert (kept.refund, kept.kept) in ((0, 100), (100, 0))
+    assert kept.reservation.payment_status in ("paid", "refund_due")
+    assert [] == broken(psql)
+
+
 def test_each_change_is_audited_as_the_imports(
     ready: Callable[..., ImportReport], desk: Desk, psql: Any
 ) -> None:
     """
-    One entry for each change, door `import`, who runs it, all of one import under one request.
+    One entry for each row, paid or not, door `import`, who runs it, all under one request.
     """
     ready(reservation("a", payment_status="paid"), reservation("b", "12:00", "13:00"))
     entries = psql.execute(
@@ -267,7 +311,6 @@ def test_each_change_is_audited_as_the_imports(
     assert [
         ("reservation", "created"),
         ("reservation", "created"),
-        ("reservation", "payment_paid"),
         ("operator", "import"),
     ] == [entry[:2] for entry in entries]
     assert {(desk.origin.actor, "import")} == {entry[2:4] for entry in entries}

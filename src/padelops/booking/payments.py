@@ -111,7 +111,7 @@ class DeskPayment:
         del tx, now  # cash needs no outbox: `settle_at_desk` records when it changes hands
         if refund:
             return "refund_due"
-        return reservation.payment_status if reservation.captured else "nothing_due"
+        return "paid" if reservation.captured else "nothing_due"
 
 
 def settle_at_desk(database: Database, reservation_id: int, *, origin: Origin) -> Reservation:
@@ -129,7 +129,8 @@ def settle_at_desk(database: Database, reservation_id: int, *, origin: Origin) -
         match reservation.payment_status:
             # Also by card, where the authorization came to nothing.
             case "due":
-                kind, amount = "captured", reservation.total
+                # Less what was paid in part before it was imported.
+                kind, amount = "captured", reservation.total - reservation.captured
             case "refund_due" if payments.refund_of_claim(tx, reservation_id) is None:
                 kind, amount = "refunded", reservation.refund_due - reservation.refunded
             case _:

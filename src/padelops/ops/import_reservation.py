@@ -17,7 +17,8 @@ What an old system says of a reservation, in padelops' words: its status, its pr
 | there | here |
 |---|---|
 | paid | captured: the amount paid, else the total |
-| partial | captured: the amount paid; without one nothing, and the line says so |
+| partial | captured: the amount paid; without one nothing, and the line says so. The rest is due, |
+| | unless it is cancelled |
 | refunded | captured, and refunded less the cancellation fee |
 | pending, failed, nothing | due, or nothing due when it is cancelled or free |
 
@@ -94,7 +95,6 @@ def translated(
         noted.append(f"pending became {status}")
     elif old.deleted and status == "cancelled" != old.status:
         noted.append("deleted became cancelled")
-    owes = total and status not in ("cancelled", "expired")
     columns = {
         "starts_at": starts_at,
         "ends_at": ends_at,
@@ -105,7 +105,7 @@ def translated(
         "lines": _ENCODER.encode([line]),
         "captured": captured,
         "refunded": refunded,
-        "payment_status": "due" if owes or captured else "nothing_due",
+        "payment_status": _payment_status(old, status, total, captured, refunded),
         "notes": _notes(old),
     }
     return columns, noted
@@ -164,6 +164,18 @@ def _money(old: OldReservation, total: Decimal) -> tuple[Decimal, Decimal, tuple
             return amount, refund, None
         case _:
             raise BadRow("unknown_payment_status", "payment_status is none that is known")
+
+
+def _payment_status(
+    old: OldReservation, status: str, total: Decimal, captured: Decimal, refunded: Decimal
+) -> str:
+    """Where its money stands. The rest of what was paid in part is still due, if it stands."""
+    ended = status in ("cancelled", "expired")
+    if refunded:
+        return "refunded"
+    if captured and (ended or old.payment != "partial" or captured == total):
+        return "paid"
+    return "nothing_due" if ended or not total else "due"
 
 
 def _status(

@@ -312,9 +312,10 @@ SELECT queue.seq, CASE WHEN claims.request_digest = staged.digest THEN 'already_
   FROM queue
   JOIN staged USING (seq)
  CROSS JOIN LATERAL (
-    -- OFFSET 0: looked up row by row, however few rows claims is thought to have.
+    -- OFFSET 0: looked up row by row, however few rows claims is thought to have. Plus 0: by the
+    -- reference, however few rows the club is thought to have.
     SELECT * FROM claims
-     WHERE club_id = %(club_id)s AND external_ref = staged.external_ref AND kind = 'reservation' OFFSET 0
+     WHERE club_id + 0 = %(club_id)s AND external_ref = staged.external_ref AND kind = 'reservation' OFFSET 0
  ) AS claims
  WHERE queue.court_id = %(court_id)s AND position > %(after)s AND position <= %(upto)s
    AND queue.seq NOT IN (SELECT seq FROM outcomes WHERE batch = %(batch)s);
@@ -332,11 +333,11 @@ WITH todo AS MATERIALIZED (
     INSERT INTO claims (
         club_id, court_id, kind, status, starts_at, ends_at, free_at, request_digest, player_name, player_email,
         player_phone, player_count, notes, currency, total, lines, price_source, payment_method, payment_status,
-        refund_due, reason, external_ref, created_at, ended_at
+        captured, refund_due, refunded, reason, external_ref, created_at, ended_at
     )
     SELECT club_id, court_id, 'reservation', status, starts_at, ends_at, ends_at, digest, player_name, player_email,
            player_phone, player_count, notes, club_currency, total, lines::jsonb, 'imported', 'desk', payment_status,
-           refunded, reason, external_ref, coalesce(created_at, %(now)s), ended_at
+           captured, refunded, refunded, reason, external_ref, coalesce(created_at, %(now)s), ended_at
       FROM todo
      ORDER BY position
         ON CONFLICT DO NOTHING
@@ -348,7 +349,7 @@ SELECT DISTINCT ON (made.id) todo.seq, 'imported', made.id, %(batch)s
  ORDER BY made.id, todo.position;
 
 -- name: record_money
--- What was paid and given back in the old system. Where it does not say when, at the row's creation:
+-- What was paid and given back in the old system; the amounts that the claims came with. Where it does not say when, at the row's creation:
 -- on the day of the import the club took no money.
 INSERT INTO payment_events (club_id, claim_id, kind, amount, gateway, event_key, at)
 SELECT queue.club_id, outcomes.claim_id, money.kind, money.amount, 'imported',
@@ -411,7 +412,7 @@ UPDATE block_queue
  WHERE block_queue.court_id = %(court_id)s AND position > %(after)s AND position <= %(upto)s
    AND block_queue.outcome IS NULL
    AND staged.seq = block_queue.seq
-   AND claims.club_id = block_queue.club_id AND claims.external_ref = block_queue.external_ref
+   AND claims.club_id + 0 = block_queue.club_id AND claims.external_ref = block_queue.external_ref
    AND claims.kind = 'block';
 
 -- name: claim_blocks

@@ -56,12 +56,14 @@ SELECT 'reservation ' || claims.id AS subject,
  LIMIT %(limit)s;
 
 -- name: money_within_bounds
--- 0 <= refunded <= captured <= total, one capture for each reservation.
+-- 0 <= refunded <= captured <= total, one capture for each reservation; what was paid before it was
+-- imported is none of ours.
 SELECT 'reservation ' || claims.id AS subject,
        jsonb_build_object('id', claims.id, 'total', total, 'captured', captured, 'refunded', refunded,
                           'captures', captures.n) AS evidence
   FROM claims
-  LEFT JOIN (SELECT claim_id, count(*) AS n FROM payment_events WHERE kind = 'captured' GROUP BY claim_id) AS captures
+  LEFT JOIN (SELECT claim_id, count(*) AS n FROM payment_events
+              WHERE kind = 'captured' AND gateway <> 'imported' GROUP BY claim_id) AS captures
     ON captures.claim_id = claims.id
  WHERE kind = 'reservation'
    AND (refunded < 0 OR refunded > captured OR captured > total OR refund_due > total OR captures.n > 1)
@@ -194,7 +196,9 @@ SELECT wanted.kind || ' ' || wanted.name AS subject, jsonb_build_object('table',
     ('trigger', 'claims', 'claims_keep_their_history'), ('trigger', 'claims', 'claims_recorded'),
     ('trigger', 'claims', 'claims_announced_new'), ('trigger', 'claims', 'claims_announced_change'),
     ('trigger', 'claims', 'claims_no_delete'), ('trigger', 'claims', 'claims_no_truncate'),
+    ('trigger', 'claims', 'claims_amounts_have_events'), ('trigger', 'payment_events', 'payment_events_imported'),
     ('trigger', 'payment_events', 'payment_events_append_only'), ('trigger', 'payment_events', 'payment_events_applied'),
+    ('index', 'payment_events', 'payment_events_one_imported_capture'),
     ('constraint', 'payment_attempts', 'payment_attempts_one_per_reference'), ('index', 'payment_attempts', 'payment_attempts_one_open'),
     ('constraint', 'refunds', 'refunds_one_per_claim'), ('trigger', 'payment_attempts', 'payment_attempts_recorded'),
     ('trigger', 'refunds', 'refunds_recorded'),
