@@ -137,6 +137,7 @@ COMPUTED = {
     "starts_at": "to_timestamp(:starts)",
     "ends_at": "to_timestamp(:starts + 3600)",
     "free_at": "to_timestamp(:starts + 3600)",
+    "lock_timeout": "'400ms'",
     "idempotency_key": ":key || '-' || :client_id || '-' || :n",
 }
 

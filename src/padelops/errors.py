@@ -236,6 +236,12 @@ class DatabaseUnavailable(Unavailable):
     code = "database_unavailable"
 
 
+class DatabaseSlow(DatabaseUnavailable):
+    """The database took too long. Nothing was changed; try again."""
+
+    code = "database_slow"
+
+
 class CacheUnavailable(Unavailable):
     """The cache cannot be reached."""
 

@@ -17,9 +17,16 @@ from padelops.booking.creation import Creation
 from padelops.booking.payments import DeskPayment
 from padelops.booking.players import Player
 from padelops.circuit_breakers import Report, Shared, State, Tally
-from padelops.errors import BreakerOpen, CourtTaken, NotFound, OutcomeUnknown
+from padelops.errors import (
+    BreakerOpen,
+    CourtBusy,
+    CourtTaken,
+    DatabaseSlow,
+    NotFound,
+    OutcomeUnknown,
+)
 from padelops.model import Origin
-from testbed.rows import one
+from testbed.rows import insert, one, reservation_row
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -121,6 +128,33 @@ def test_refusals_open_nothing(desk: Desk) -> None:
 
     assert {State.CLOSED} == {each.state for each in shown}
     assert {0} == {each.tally.failures for each in shown}
+
+
+def test_rivals_are_no_failure_and_a_slow_database_is_one(
+    another_desk: Callable[..., Desk], raw: Callable[[], Any], psql: Any
+) -> None:
+    """
+    The rush for one court opens nothing. A database that takes too long to answer, though nobody is
+    in the way, opens the breaker of creation: whoever is on call hears of it, and it gets rest.
+    """
+    desk = another_desk(level1_budget_ms=200)
+    rival = raw()
+    with rival.transaction(force_rollback=True):
+        insert(rival, "claims", reservation_row(rival, "centro/2"))
+        with pytest.raises(CourtBusy):
+            desk.book("centro/2", AT_SIX, minutes=60, player="Ana Ruiz")
+    rush = desk.breakers["reservation_creation"].snapshot().tally
+    psql.execute(
+        "CREATE FUNCTION dawdle() RETURNS trigger LANGUAGE plpgsql"
+        " AS $$ BEGIN PERFORM pg_sleep(5); RETURN NEW; END $$;"
+        "CREATE TRIGGER a_slow_disk BEFORE INSERT ON claims EXECUTE FUNCTION dawdle()"
+    )
+    for _ in range(20):
+        with pytest.raises((DatabaseSlow, BreakerOpen)):
+            desk.book("centro/3", AT_SIX, minutes=60, player="Ana Ruiz")
+
+    assert 0 == rush.failures
+    assert State.OPEN is desk.breakers["reservation_creation"].snapshot().state
 
 
 def test_a_club_that_changed_is_no_failure(

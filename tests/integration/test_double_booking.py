@@ -11,7 +11,14 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from padelops.booking.bookings import BookingRequest
+from padelops.booking.double_booking import claim_slot
+from padelops.booking.payments import DeskPayment
+from padelops.booking.plans import Planner
+from padelops.booking.players import Player
 from padelops.errors import CourtBusy, CourtTaken
+from padelops.store import claims
+from padelops.store.deadline import Deadline
 from testbed.invariants import broken
 from testbed.racing import Running, race, waiting_on_a_lock
 from testbed.rows import (
@@ -308,6 +315,52 @@ def test_a_rival_that_does_not_finish_in_time(
     assert caught.value.retryable
     assert 0.35 < took < 0.7  # the wait is 400 ms; the rest is what a busy machine adds
     assert 1 == len(column(psql, LIVE))
+
+
+def test_every_wait_of_one_booking_ends_with_its_one_deadline(
+    another_desk: Callable[..., Desk], raw: Callable[[], Any], psql: Any
+) -> None:
+    """
+    A booking may meet a rival in its first statement and another one in its second: the second wait
+    gets what the first one left, though the connection itself would wait for 16 seconds.
+    """
+    desk = another_desk(level1_budget_ms=20_000)
+    court = desk.catalogue.current("centro").court("2")
+    request = BookingRequest(
+        courts=(COURT,), starts=AT_SIX, minutes=60, player=Player(name="Ana Ruiz")
+    )
+    planner = Planner(desk.catalogue, DeskPayment(), desk.counts)
+    plan = planner.plan(request, "key", "digest", now=desk.now())
+    hold = insert_hold(psql, COURT, EVENING, desk.now() - timedelta(days=300))
+    passed = [0.0]
+    deadline = Deadline(20, clock=lambda: passed[0])
+    rival = raw()
+    with rival.transaction(force_rollback=True):
+        rival.execute("UPDATE claims SET notes = 'mine' WHERE id = %s", [hold])
+        passed[0] = 19.9
+        begun = time.monotonic()
+        with pytest.raises(CourtBusy) as at_the_hold, desk.database.reading() as tx:
+            claims.retire_expired(
+                tx, court.id, EVENING, plan.slot.ends_at, now=desk.now(), deadline=deadline
+            )
+    psql.execute("UPDATE claims SET status = 'expired', ended_at = now() WHERE id = %s", [hold])
+    with rival.transaction(force_rollback=True):
+        insert(rival, "claims", reservation_row(rival, COURT))
+        with pytest.raises(CourtBusy) as at_the_slot:
+            claim_slot(
+                desk.database,
+                plan.club,
+                court,
+                plan.rows[0],
+                origin=desk.origin,
+                now=desk.now(),
+                deadline=deadline,
+            )
+    took = time.monotonic() - begun
+
+    assert "55P03" == at_the_hold.value.facts["sqlstate"] == at_the_slot.value.facts["sqlstate"]
+    assert took < 10
+    assert [] == column(psql, LIVE)
 
 
 def test_a_booking_waits_for_a_cancellation_to_commit(

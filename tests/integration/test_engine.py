@@ -23,13 +23,14 @@ from padelops import SearchRequest, open_desk
 from padelops.adapters.database_cache import DatabaseCache
 from padelops.adapters.embedded_postgres import EmbeddedPostgres
 from padelops.adapters.postgres_account import account_for
-from padelops.booking.double_booking import within_budget
+from padelops.booking.double_booking import within
 from padelops.errors import (
     CacheUnavailable,
     CommitLost,
     ConstraintBroken,
     CourtBusy,
     CourtTaken,
+    DatabaseSlow,
     DatabaseUnavailable,
     IllegalMove,
     NotPermitted,
@@ -38,6 +39,7 @@ from padelops.errors import (
     Unavailable,
 )
 from padelops.model import Door, Origin
+from padelops.store.deadline import Deadline
 from padelops.store.driver_errors import explain
 from padelops.store.engine import Database
 from testbed.invariants import broken
@@ -386,7 +388,7 @@ def test_a_cancel_that_comes_twice(desk: Desk) -> None:
     After the warning an error may still follow: what has committed is not called "try again".
     """
     cancel = b"SELECT pg_cancel_backend(pg_backend_pid()), pg_sleep(5)"
-    with pytest.raises(CourtBusy), desk.database.deciding() as tx:
+    with pytest.raises(DatabaseSlow), desk.database.deciding() as tx:
         tx.execute(cancel)
 
     def cancelled_after_the_warning() -> None:
@@ -400,15 +402,44 @@ def test_a_cancel_that_comes_twice(desk: Desk) -> None:
 
 def test_a_statement_that_takes_too_long(another_desk: Callable[..., Desk], psql: Any) -> None:
     """
-    A statement over the budget ends as `court_busy`, which callers may repeat.
+    A statement over the budget ends as `database_slow`, which callers may repeat: no rival did it.
     """
     desk = another_desk(level1_budget_ms=200)
 
-    with pytest.raises(CourtBusy) as caught, desk.database.reading() as tx:
+    with pytest.raises(DatabaseSlow) as caught, desk.database.reading() as tx:
         tx.execute("SELECT pg_sleep(5)")
 
+    assert caught.value.retryable
     assert "57014" == caught.value.facts["sqlstate"]
     assert one(psql, "SELECT true")
+
+
+def test_a_transaction_is_given_what_is_left_of_its_operation(desk: Desk) -> None:
+    """
+    No statement of it may take longer, nor wait for a lock longer than its share; nothing of that
+    stays with the connection, and where nothing is left it does not begin.
+    """
+    passed = [0.0]
+    deadline = Deadline(0.5, clock=lambda: passed[0])
+
+    def limits(tx: Any) -> tuple[str, str]:
+        shown = "SELECT current_setting('statement_timeout'), current_setting('lock_timeout')"
+        statement, lock = tx.execute(shown).fetchone()
+        return statement, lock
+
+    with desk.database.reading() as tx:
+        usual = limits(tx)
+    passed[0] = 0.3
+    with desk.database.transaction(ME, deadline=deadline) as tx:
+        late = limits(tx)
+    with desk.database.reading() as tx:
+        afterwards = limits(tx)
+    passed[0] = 0.5
+
+    assert ("200ms", "160ms") == late
+    assert usual == afterwards != late
+    with pytest.raises(CourtBusy), desk.database.transaction(ME, deadline=deadline):
+        pass
 
 
 def test_what_lost_against_a_rival_is_tried_again_while_there_is_time() -> None:
@@ -425,7 +456,7 @@ def test_what_lost_against_a_rival_is_tried_again_while_there_is_time() -> None:
 
     begun = time.monotonic()
     with pytest.raises(CourtBusy):
-        within_budget(lose, budget_s=0.02)
+        within(Deadline(0.02), lose)
 
     assert 1 < len(tries)
     assert time.monotonic() - begun < 2
@@ -613,7 +644,7 @@ def test_an_address_that_is_none(settings: Settings, url: str) -> None:
 @pytest.mark.parametrize(
     ("sqlstate", "kind"),
     [
-        ("40001", CourtBusy), ("40P01", CourtBusy), ("55P03", CourtBusy), ("57014", CourtBusy),
+        ("40001", CourtBusy), ("40P01", CourtBusy), ("55P03", CourtBusy), ("57014", DatabaseSlow),
         ("57P01", DatabaseUnavailable), ("57P02", DatabaseUnavailable),
         ("57P03", DatabaseUnavailable), ("08006", DatabaseUnavailable),
         ("25P03", DatabaseUnavailable), ("25P04", DatabaseUnavailable),

@@ -23,7 +23,8 @@ import psycopg
 
 from padelops.errors import DatabaseUnavailable, PadelopsError
 from padelops.store import breakers as rows
-from padelops.store.engine import LOCK_SHARE, Tx, explained
+from padelops.store.deadline import LOCK_SHARE
+from padelops.store.engine import Tx, explained
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator

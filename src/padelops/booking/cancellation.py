@@ -20,7 +20,7 @@ from pydantic import ValidationError
 
 from padelops import fault_points
 from padelops.booking.cancellation_policy import CancellationPolicy
-from padelops.booking.double_booking import within_budget
+from padelops.booking.double_booking import within
 from padelops.booking.terms import explain
 from padelops.errors import (
     CannotCancel,
@@ -33,6 +33,7 @@ from padelops.errors import (
 )
 from padelops.model import LIVE, Origin, PaymentMethod, round_to_currency
 from padelops.store import claims, reservations
+from padelops.store.deadline import Deadline
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -118,14 +119,14 @@ class CancellationDesk:
             OutcomeUnknown: lost while committing; asking again settles it.
         """
 
-        def attempt() -> Cancellation:
-            with self.database.transaction(origin, keep=not dry_run) as tx:
+        def attempt(deadline: Deadline) -> Cancellation:
+            with self.database.transaction(origin, keep=not dry_run, deadline=deadline) as tx:
                 if checked is not None and (found := reservations.lock(tx, reservation_id)):
                     checked(tx, found)
                 return self._cancel(tx, reservation_id, reason=reason, now=now, dry_run=dry_run)
 
         try:
-            done = within_budget(attempt, budget_s=self.budget_s)
+            done = self._in_time(attempt)
             fault_points.reach("cancelled")
         except CommitLost:
             done = self._again(attempt, reservation_id)
@@ -137,10 +138,16 @@ class CancellationDesk:
             self.counts.add("cancellation.done")
         return done
 
-    def _again(self, attempt: Callable[[], Cancellation], reservation_id: int) -> Cancellation:
+    def _in_time(self, attempt: Callable[[Deadline], Cancellation]) -> Cancellation:
+        deadline = Deadline(self.budget_s)
+        return within(deadline, lambda: attempt(deadline))
+
+    def _again(
+        self, attempt: Callable[[Deadline], Cancellation], reservation_id: int
+    ) -> Cancellation:
         """Cancelling is idempotent by nature, so a lost commit is settled by asking once more."""
         try:
-            done = within_budget(attempt, budget_s=self.budget_s)
+            done = self._in_time(attempt)
         except (OutcomeUnknown, Unavailable) as exc:
             raise _unsettled(exc, reservation_id) from exc
         return done

@@ -22,7 +22,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from padelops import fault_points
-from padelops.booking.double_booking import within_budget
+from padelops.booking.double_booking import within
 from padelops.booking.gateway import (
     Declined,
     GatewayOutcomeUnknown,
@@ -42,6 +42,7 @@ from padelops.errors import (
 )
 from padelops.model import PaymentMethod, ReservationStatus
 from padelops.store import payments, reservations
+from padelops.store.deadline import Deadline
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -197,9 +198,9 @@ class CardPayment:
             self.books.unknown(attempt, exc, retry_at=now + GRACE, origin=origin)
             raise self._unknown(attempt.claim_id) from exc
         fault_points.reach("authorized")
-        stands = within_budget(
+        stands = within(
+            Deadline(CONFIRM_BUDGET_S),
             lambda: self.books.authorized(attempt, payment, origin=origin, now=now),
-            budget_s=CONFIRM_BUDGET_S,
         )
         if not stands:
             raise self._late(attempt.claim_id)

@@ -24,7 +24,7 @@ from padelops.booking.double_booking import (
     TermsChanged,
     claim_slot,
     claim_within,
-    within_budget,
+    within,
 )
 from padelops.booking.plans import Plan, Planner
 from padelops.booking.players import checked_text
@@ -40,6 +40,7 @@ from padelops.errors import (
     Unavailable,
 )
 from padelops.store import claims, reservations
+from padelops.store.deadline import Deadline
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -90,6 +91,7 @@ class Creation:
         digest = request.digest(self.payment.method)
         self.payment.check(request.card, courts=len(request.courts))
         lost: OutcomeUnknown | None = None
+        deadline = Deadline(self.budget_s)
         for _ in range(MOST_ATTEMPTS):
             try:
                 with self.guard():
@@ -101,10 +103,12 @@ class Creation:
                         now=now,
                         dry_run=dry_run,
                         lost=bool(lost),
+                        deadline=deadline,
                     )
             except CommitLost as exc:
                 # The key makes it safe to ask again: either it is there, or it is booked now.
                 lost = exc
+                deadline = Deadline(self.budget_s)  # reconnecting took its time
             except (OutcomeUnknown, Unavailable) as exc:
                 if lost is None and isinstance(exc, Unavailable):
                     raise
@@ -130,6 +134,7 @@ class Creation:
         now: datetime,
         dry_run: bool,
         lost: bool,
+        deadline: Deadline,
     ) -> tuple[Plan, list[Claimed]] | Booking | None:
         """A claim to be settled, or what the key made before; None when the club had changed."""
         planner = Planner(self.catalogue, self.payment, self.counts, self.price_guard)
@@ -141,7 +146,9 @@ class Creation:
                 return None
             return self._replayed(known, new=lost)
         try:
-            return plan, self._claim(plan, origin=origin, now=now, dry_run=dry_run)
+            return plan, self._claim(
+                plan, origin=origin, now=now, dry_run=dry_run, deadline=deadline
+            )
         except TermsChanged:
             self.catalogue.read(plan.club.slug)
             return None
@@ -171,41 +178,51 @@ class Creation:
                 return holder.id
         raise refusal
 
-    def _claim(self, plan: Plan, *, origin: Origin, now: datetime, dry_run: bool) -> list[Claimed]:
+    def _claim(
+        self, plan: Plan, *, origin: Origin, now: datetime, dry_run: bool, deadline: Deadline
+    ) -> list[Claimed]:
         with nullcontext() if dry_run else self.counts.timed("double_booking"):
-            return self._claimed(plan, origin=origin, now=now, dry_run=dry_run)
+            return self._claimed(plan, origin=origin, now=now, dry_run=dry_run, deadline=deadline)
 
     def _claimed(
-        self, plan: Plan, *, origin: Origin, now: datetime, dry_run: bool
+        self, plan: Plan, *, origin: Origin, now: datetime, dry_run: bool, deadline: Deadline
     ) -> list[Claimed]:
         if len(plan.courts) == 1 and not dry_run:
+            court, row = plan.courts[0], plan.rows[0]
             return [
-                within_budget(
+                within(
+                    deadline,
                     lambda: claim_slot(
                         self.database,
                         plan.club,
-                        plan.courts[0],
-                        plan.rows[0],
+                        court,
+                        row,
                         origin=origin,
                         now=now,
+                        deadline=deadline,
                     ),
-                    budget_s=self.budget_s,
                 )
             ]
-        return within_budget(
-            lambda: self._claim_all(plan, origin=origin, now=now, dry_run=dry_run),
-            budget_s=self.budget_s,
+        return within(
+            deadline,
+            lambda: self._claim_all(
+                plan, origin=origin, now=now, dry_run=dry_run, deadline=deadline
+            ),
         )
 
     def _claim_all(
-        self, plan: Plan, *, origin: Origin, now: datetime, dry_run: bool
+        self, plan: Plan, *, origin: Origin, now: datetime, dry_run: bool, deadline: Deadline
     ) -> list[Claimed]:
         """Several courts, in id order: all of them or none."""
-        with self.database.transaction(origin, keep=not dry_run) as tx:
+        with self.database.transaction(origin, keep=not dry_run, deadline=deadline) as tx:
             made: list[Claimed] = []
             for court, row in zip(plan.courts, plan.rows, strict=True):
                 member = replace(row, party_id=made[0].id) if made else row
-                made.append(claim_within(tx, plan.club, court, member, origin=origin, now=now))
+                made.append(
+                    claim_within(
+                        tx, plan.club, court, member, origin=origin, now=now, deadline=deadline
+                    )
+                )
             return made
 
     def _settled(

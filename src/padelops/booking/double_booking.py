@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from padelops.booking.clubs import Club, Court
     from padelops.model import Origin
     from padelops.store.claims import Claimed, NewReservation
+    from padelops.store.deadline import Deadline
     from padelops.store.engine import Database, Tx
 
 T = TypeVar("T")
@@ -52,6 +53,7 @@ def claim_slot(
     *,
     origin: Origin,
     now: datetime,
+    deadline: Deadline,
 ) -> Claimed:
     """
     Claim one court for one slot: one statement when nothing is in the way.
@@ -63,15 +65,24 @@ def claim_slot(
         OutcomeUnknown: lost while the database decided; ask again with the same key.
     """
     with database.deciding() as tx:
-        claimed = claims.insert_reservation(tx, court.id, club.revision, new, origin)
+        claimed = claims.insert_reservation(
+            tx, court.id, club.revision, new, origin, deadline=deadline
+        )
     if claimed is not None:
         return claimed
-    with database.transaction(origin) as tx:
-        return claim_within(tx, club, court, new, origin=origin, now=now)
+    with database.transaction(origin, deadline=deadline) as tx:
+        return claim_within(tx, club, court, new, origin=origin, now=now, deadline=deadline)
 
 
 def claim_within(
-    tx: Tx, club: Club, court: Court, new: NewReservation, *, origin: Origin, now: datetime
+    tx: Tx,
+    club: Club,
+    court: Court,
+    new: NewReservation,
+    *,
+    origin: Origin,
+    now: datetime,
+    deadline: Deadline,
 ) -> Claimed:
     """
     Claim inside an open transaction, retiring expired holds that stand in the way.
@@ -79,7 +90,7 @@ def claim_within(
     Raises:
         As `claim_slot`, but losing the connection inside a transaction means nothing happened.
     """
-    claimed = claims.insert_reservation(tx, court.id, club.revision, new, origin)
+    claimed = claims.insert_reservation(tx, court.id, club.revision, new, origin, deadline=deadline)
     if claimed is not None:
         return claimed
 
@@ -96,26 +107,27 @@ def claim_within(
     if not in_service:
         raise CourtOutOfService(f"Court {court.address} is out of service.")
 
-    if claims.retire_expired(tx, court.id, new.starts_at, new.free_at, now=now):
-        claimed = claims.insert_reservation(tx, court.id, club.revision, new, origin)
+    if claims.retire_expired(tx, court.id, new.starts_at, new.free_at, now=now, deadline=deadline):
+        claimed = claims.insert_reservation(
+            tx, court.id, club.revision, new, origin, deadline=deadline
+        )
         if claimed is not None:
             return claimed
     raise CourtTaken(f"Court {court.address} is taken at that time.", court=court.address)
 
 
-def within_budget(attempt: Callable[[], T], *, budget_s: float) -> T:
+def within(deadline: Deadline, attempt: Callable[[], T]) -> T:
     """
     Run again what lost against a rival (deadlock, serialization, lock timeout) while time is left.
 
     Raises:
-        CourtBusy: the budget is spent.
+        CourtBusy: it is spent.
     """
-    deadline = time.monotonic() + budget_s
     while True:
         started = time.monotonic()
         try:
             return attempt()
         except CourtBusy:
             # Another attempt that takes as long as this one must still fit.
-            if 2 * time.monotonic() - started > deadline:
+            if not deadline.allows(time.monotonic() - started):
                 raise

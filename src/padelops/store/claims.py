@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from decimal import Decimal
 
     from padelops.model import Origin, Slot
+    from padelops.store.deadline import Deadline
     from padelops.store.engine import Tx
 
 _SQL = statements("claims")
@@ -93,7 +94,13 @@ class KeyHolder:
 
 
 def insert_reservation(
-    tx: Tx, court_id: int, revision: int, new: NewReservation, origin: Origin
+    tx: Tx,
+    court_id: int,
+    revision: int,
+    new: NewReservation,
+    origin: Origin,
+    *,
+    deadline: Deadline,
 ) -> Claimed | None:
     """
     Claim the court, or None when anything stands in the way; then ask the functions below why.
@@ -101,6 +108,7 @@ def insert_reservation(
     Args:
         revision: of the terms that the reservation was priced under; a court that has moved on is
             not claimed.
+        deadline: until which a rival is waited for.
     """
     values = {name: getattr(new, name) for name in NewReservation.__slots__}
     values |= {
@@ -110,6 +118,7 @@ def insert_reservation(
         "actor": origin.actor,
         "door": origin.door.value,
         "request_id": origin.request_id,
+        "lock_timeout": f"{deadline.lock_ms}ms",
     }
     row = tx.run(_INSERT_RESERVATION, values).fetchone()
     return None if row is None else Claimed(*row)
@@ -140,12 +149,30 @@ def insert_block(
 
 
 def retire_expired(
-    tx: Tx, court_id: int, starts_at: datetime, free_at: datetime, *, now: datetime
+    tx: Tx,
+    court_id: int,
+    starts_at: datetime,
+    free_at: datetime,
+    *,
+    now: datetime,
+    deadline: Deadline | None = None,
 ) -> list[int]:
-    """End the holds in the way whose deadline has passed; their ids."""
+    """
+    End the holds in the way whose time has passed; their ids.
+
+    Args:
+        deadline: until which whoever has locked such a hold is waited for; else as the connection
+            waits.
+    """
     rows = tx.execute(
         _SQL["retire_expired"],
-        {"court_id": court_id, "starts_at": starts_at, "free_at": free_at, "now": now},
+        {
+            "court_id": court_id,
+            "starts_at": starts_at,
+            "free_at": free_at,
+            "now": now,
+            "lock_timeout": None if deadline is None else f"{deadline.lock_ms}ms",
+        },
     ).fetchall()
     return [row[0] for row in rows]
 

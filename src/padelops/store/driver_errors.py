@@ -15,6 +15,7 @@ from padelops.errors import (
     Corrupt,
     CourtBusy,
     CourtTaken,
+    DatabaseSlow,
     DatabaseUnavailable,
     IllegalMove,
     KeyReused,
@@ -48,8 +49,8 @@ LOGIN_REFUSED = (
 """How a refused login reads: libpq tells no SQLSTATE before there is a connection. A server that
 speaks another language is only taken for one that is away."""
 
-CONTENTION = frozenset({"40001", "40P01", "55P03", "57014"})
-"""Serialization failure, deadlock, lock timeout, statement timeout: a rival was in the way."""
+CONTENTION = frozenset({"40001", "40P01", "55P03"})
+"""Serialization failure, deadlock, lock timeout: a rival was in the way."""
 
 _LACKING = (SchemaBehind, "The database lacks something: {detail}.", "Run: padelops db upgrade")
 _LOGIN = (
@@ -79,6 +80,9 @@ _PLAIN: dict[str, tuple[type[PadelopsError], str, str]] = {
         "This server cannot do that now: {detail}.",
         "Try again; on a standby, ask the primary.",
     ),
+    # Not a rival's doing: a wait for one ends by the shorter lock timeout (LOCK_SHARE). So this is
+    # a server that is slow, which opens breakers; and what somebody cancels is told as that.
+    "57014": (DatabaseSlow, "The database took too long: {detail}.", "Try again."),
     "25P03": _IDLED,
     "25P04": _IDLED,
     "XX001": _DAMAGED,
@@ -117,7 +121,7 @@ def explain(exc: psycopg.Error) -> PadelopsError | None:
         return CourtBusy(sqlstate=state)
     if state in _PLAIN:
         kind, message, fix = _PLAIN[state]
-        return kind(message.format(detail=detail), fix=fix)
+        return kind(message.format(detail=detail), fix=fix, sqlstate=state)
     if isinstance(exc, psycopg.OperationalError | psycopg.InterfaceError):
         return DatabaseUnavailable(
             f"The database did not answer: {detail}.", sqlstate=state or None

@@ -23,6 +23,7 @@ from psycopg import sql
 from psycopg.rows import TupleRow, tuple_row
 
 from padelops.errors import CommitLost, DatabaseUnavailable, InvalidInput, OutcomeUnknown
+from padelops.store.deadline import LOCK_SHARE, Deadline
 from padelops.store.driver_errors import explain, lost
 from padelops.store.pool import Pool, PoolExhausted
 
@@ -33,10 +34,6 @@ if TYPE_CHECKING:
     import sqlalchemy
 
     from padelops.model import Origin
-
-LOCK_SHARE = 0.8
-"""The part of an operation's time that it may spend waiting for a lock, so that the refusal
-still fits into the budget. Source: DESIGN.md section 4, path 1."""
 
 SYNC_WAIT_CANCELLED = "01000"
 """SQLSTATE of the warning PostgreSQL gives when a commit's wait for its synchronous standby is
@@ -174,22 +171,28 @@ class Database:
             tx.execute("SELECT pg_logical_emit_message(true, 'padelops', '')")
 
     @contextmanager
-    def transaction(self, origin: Origin, *, keep: bool = True) -> Iterator[Tx]:
+    def transaction(
+        self, origin: Origin, *, keep: bool = True, deadline: Deadline | None = None
+    ) -> Iterator[Tx]:
         """
         One transaction: committed at the end, rolled back on any error.
 
         Args:
             origin: who acts; the audit trail records it with every change made inside.
             keep: False rolls back at the end as well: a dry run on the real thing.
+            deadline: of the operation, of which this may be the second part; no statement takes
+                longer than what is left now.
 
         Raises:
-            OutcomeUnknown: lost while committing.
+            OutcomeUnknown: lost while committing. CourtBusy: no time is left to begin.
         """
         with _Lent(self._pool) as tx:
             try:
                 with explained():
                     # Two statements, one round trip: hence without parameters, and not prepared.
                     begin = _BEGIN.format(origin.actor, origin.door.value, origin.request_id)
+                    if deadline is not None:
+                        begin += _LIMITS.format(f"{deadline.left_ms}ms", f"{deadline.lock_ms}ms")
                     tx.execute(begin, prepare=False)
                     yield tx
             except BaseException:
@@ -268,6 +271,9 @@ class _Deciding(_Lent):
 _BEGIN = sql.SQL(
     "BEGIN; SELECT set_config('padelops.actor', {}, true), set_config('padelops.door', {}, true),"
     " set_config('padelops.request_id', {}, true)"
+)
+_LIMITS = sql.SQL(
+    ", set_config('statement_timeout', {}, true), set_config('lock_timeout', {}, true)"
 )
 
 

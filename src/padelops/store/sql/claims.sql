@@ -10,7 +10,9 @@
 WITH origin AS MATERIALIZED (
     SELECT set_config('padelops.actor', %(actor)s, true),
            set_config('padelops.door', %(door)s, true),
-           set_config('padelops.request_id', %(request_id)s, true)
+           set_config('padelops.request_id', %(request_id)s, true),
+           -- What is left of the operation's time: this may be its second wait, or its third.
+           set_config('lock_timeout', %(lock_timeout)s, true)
 ), court AS (
     SELECT courts.id, courts.club_id
       FROM courts, origin
@@ -44,18 +46,21 @@ RETURNING id;
 -- End the holds that ran out and stand in the way. Both clocks must agree that they ran out, so a
 -- process whose clock is fast cannot take a court from somebody who is still paying. A hold whose
 -- payment outcome is unknown stays: its money may have moved.
+WITH waiting AS MATERIALIZED (
+    SELECT set_config('lock_timeout', coalesce(%(lock_timeout)s, current_setting('lock_timeout')), true)
+)
 UPDATE claims
    SET status = 'expired', ended_at = %(now)s, reason = 'hold_expired'
  WHERE id IN (
     SELECT id
-      FROM claims
+      FROM claims, waiting
      WHERE court_id = %(court_id)s AND status = 'pending' AND kind = 'reservation'
        AND starts_at < %(free_at)s AND free_at > %(starts_at)s
        AND starts_at > %(starts_at)s - interval '28 hours'
        AND hold_until <= least(%(now)s, clock_timestamp())
        AND payment_status <> 'payment_unknown'
      ORDER BY id
-       FOR UPDATE
+       FOR UPDATE OF claims
  )
 RETURNING id;
 
