@@ -12,7 +12,7 @@ from datetime import UTC, date, datetime, time
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Self
 
-from padelops.booking import audit, club_changes, search
+from padelops.booking import audit, club_changes, search, surveys
 from padelops.booking.availability import Availability, AvailabilityDesk
 from padelops.booking.bookings import Booking, BookingRequest
 from padelops.booking.cancellation import Cancellation, CancellationDesk, Reason
@@ -42,12 +42,15 @@ if TYPE_CHECKING:
     from padelops.booking.payments import PaymentPath
     from padelops.booking.pricing import Quote
     from padelops.booking.search import Page, SearchRequest
+    from padelops.ops.indicators import Rhythm
     from padelops.ops.integrity import ReservationIntegrityValidator
+    from padelops.ops.metrics import Readings
     from padelops.ops.worker import Worker
     from padelops.settings import Settings
     from padelops.store.engine import Database
     from padelops.store.reservations import Reservation
     from padelops.wiring.breakers import SharedBreakers
+    from padelops.wiring.metrics import MetricsText
 
 
 class Desk:
@@ -280,6 +283,22 @@ class Desk:
             None if day is None else datetime.combine(day, time(), UTC) for day in (since, until)
         ]
         return audit.export(self.bulk, since=bounds[0], until=bounds[1])
+
+    def metrics(self, *names: str, rhythm: Rhythm | None = None) -> Readings:
+        """What indicators say, by name or alias, or those of a rhythm. See `read_metrics`."""
+        from padelops.wiring.metrics import read_metrics  # noqa: PLC0415
+
+        return read_metrics(self.settings, names, rhythm=rhythm, counts=self.counts, clock=self.now)
+
+    def metrics_text(self) -> MetricsText:
+        """What a door calls for each `/metrics`; make one and keep it."""
+        from padelops.wiring.metrics import MetricsText  # noqa: PLC0415
+
+        return MetricsText(self.settings, counts=self.counts, clock=self.now)
+
+    def survey(self, reservation_id: int, score: int) -> None:
+        """Record how a player liked it, from 1 to 5. See `booking.surveys`."""
+        surveys.answer(self.database, _as_id(reservation_id), score, now=self.now())
 
     def validator(self) -> ReservationIntegrityValidator:
         """Asks every invariant of this desk's database."""

@@ -101,7 +101,7 @@ def _checks(settings: Settings, clock: Clock, deadline_s: float) -> Iterator[dic
     """All checks by name, over connections that end with the report."""
     # Answers that come in the very last moment should still be told from silence.
     patience_s = deadline_s * 0.9
-    connect = _connections(settings, patience_s)
+    connect = connections(settings, patience_s)
     line = Line(connect)
 
     def asked(fact: str) -> Check:
@@ -139,8 +139,10 @@ def _checks(settings: Settings, clock: Clock, deadline_s: float) -> Iterator[dic
         line.close()
 
 
-def _connections(settings: Settings, patience_s: float) -> Callable[[], Tx]:
-    """Makes connections that give up on a silent server."""
+def connections(
+    settings: Settings, patience_s: float, *, statement_ms: int = STATEMENT_MS
+) -> Callable[[], Tx]:
+    """Makes connections that give up on a silent server; an embedded one is not started."""
 
     def connect() -> Tx:
         from padelops.adapters.breaker_line import ImpatientTx  # noqa: PLC0415
@@ -148,7 +150,7 @@ def _connections(settings: Settings, patience_s: float) -> Callable[[], Tx]:
         began = time.monotonic()
         database = Database(
             _url(settings),
-            budget_ms=STATEMENT_MS,
+            budget_ms=statement_ms,
             connect_timeout_s=min(settings.connect_timeout_s, ceil(patience_s)),
         )
         tx = database.connect_as(ImpatientTx)
