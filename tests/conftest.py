@@ -36,6 +36,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from padelops.api.app import App
+
 BINDIR = "PADELOPS_TEST_PG_BINDIR"
 """Set it to run the tests on another PostgreSQL than the wheel's."""
 
@@ -261,6 +263,17 @@ def another_desk(settings: Settings, clock: Clock) -> Iterator[Callable[..., Des
 def desk(another_desk: Callable[..., Desk]) -> Desk:
     """A desk at three demo clubs, on Monday 2026-11-30 at 10:00 in Madrid."""
     return another_desk()
+
+
+@pytest.fixture
+def app(settings: Settings, clock: Clock, tmp_path: Path) -> Iterator[App]:
+    """The HTTP API on this test's database, without a server before it."""
+    from padelops.api.app import App  # noqa: PLC0415
+    from padelops.api.rate_limits import RateLimits  # noqa: PLC0415
+
+    app = App(settings, RateLimits(tmp_path / "rates"), clock=clock)
+    yield app
+    app.close()
 
 
 def name_of(database_url: str) -> str:

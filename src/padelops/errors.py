@@ -16,8 +16,11 @@ Source: DESIGN.md sections 1 and 6.
 
 from __future__ import annotations
 
+import os
 from enum import IntEnum
 from typing import Any, ClassVar
+
+PACKAGE = os.path.dirname(__file__) + os.sep  # noqa: PTH120 - pathlib loads late
 
 
 class ExitCode(IntEnum):
@@ -301,6 +304,25 @@ class InternalError(OutcomeUnknown):
 
     code = "internal_error"
     retryable = False
+
+
+def bug_of(exc: Exception) -> InternalError:
+    """
+    What an exception that nobody expected is told as: its type and its place in padelops.
+
+    Its text is left out: that of a foreign exception may carry a password or a player's data.
+    """
+    place, traceback = "", exc.__traceback__
+    while traceback:
+        code = traceback.tb_frame.f_code
+        if code.co_filename.startswith(PACKAGE):
+            place = f" in {code.co_filename.removeprefix(PACKAGE)}:{traceback.tb_lineno}"
+        traceback = traceback.tb_next
+    return InternalError(
+        f"padelops failed with {type(exc).__name__}{place}. "
+        "What it was doing may or may not have happened.",
+        fix="Set PADELOPS_DEBUG=1 for the traceback.",
+    )
 
 
 def first_line(docstring: str | None) -> str:

@@ -87,6 +87,17 @@ class Origin:
     request_id: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """Which reservations somebody may see: those of one club, of one player, or (None) of all."""
+
+    club: str | None = None
+    email: str | None = None
+
+
+EVERYTHING = Scope()
+
+
 @dataclass(frozen=True, slots=True, order=True)
 class Slot:
     """

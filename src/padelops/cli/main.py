@@ -11,7 +11,6 @@ place are told, because the text of a foreign exception may carry a password or 
 
 from __future__ import annotations
 
-import os
 import signal
 import sys
 from dataclasses import dataclass
@@ -22,17 +21,16 @@ from padelops.cli.output import Terminal
 from padelops.cli.stopping import StopRequested, stop_signals_raise
 from padelops.errors import (
     ExitCode,
-    InternalError,
     Interrupted,
     OutputFailed,
     PadelopsError,
     Terminated,
+    bug_of,
 )
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-PACKAGE = os.path.dirname(os.path.dirname(__file__)) + os.sep  # noqa: PTH120 - pathlib loads late
 READER_GONE = 128 + signal.SIGPIPE
 
 
@@ -81,7 +79,7 @@ def _end_of(action: Callable[[], int], terminal: Terminal) -> Ending:
         return _expected(exc, terminal)
     except Exception as exc:  # noqa: BLE001 - the last door: beyond it is only a traceback
         _trace(exc, terminal)
-        return Ending(ExitCode.OUTCOME_UNKNOWN, _internal_error(exc))
+        return Ending(ExitCode.OUTCOME_UNKNOWN, bug_of(exc))
 
 
 def _expected(exc: BaseException, terminal: Terminal) -> Ending:
@@ -98,20 +96,6 @@ def _expected(exc: BaseException, terminal: Terminal) -> Ending:
             return Ending(READER_GONE)
         case _:
             return Ending(ExitCode.INTERRUPTED, Interrupted())
-
-
-def _internal_error(exc: Exception) -> InternalError:
-    place, traceback = "", exc.__traceback__
-    while traceback:
-        code = traceback.tb_frame.f_code
-        if code.co_filename.startswith(PACKAGE):
-            place = f" in {code.co_filename.removeprefix(PACKAGE)}:{traceback.tb_lineno}"
-        traceback = traceback.tb_next
-    return InternalError(
-        f"padelops failed with {type(exc).__name__}{place}. "
-        "What it was doing may or may not have happened.",
-        fix="Set PADELOPS_DEBUG=1 for the traceback.",
-    )
 
 
 def _trace(exc: BaseException, terminal: Terminal) -> None:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from datetime import datetime
     from decimal import Decimal
 
+    from padelops.model import Scope
     from padelops.store.engine import Tx
 
 _SQL = statements("reservations")
@@ -131,6 +132,15 @@ def by_id(tx: Tx, reservation_id: int) -> Reservation | None:
     """One reservation, or None."""
     with tx.cursor(row_factory=class_row(Reservation)) as cursor:
         return cursor.execute(_SQL["by_id"], {"id": reservation_id}).fetchone()
+
+
+def by_id_within(tx: Tx, reservation_id: int, scope: Scope) -> Reservation | None:
+    """One reservation, or None when there is none or it lies outside the scope."""
+    with tx.cursor(row_factory=class_row(Reservation)) as cursor:
+        return cursor.execute(
+            _SQL["by_id_within"],
+            {"id": reservation_id, "club": scope.club, "email": scope.email},
+        ).fetchone()
 
 
 def by_party(tx: Tx, party_id: int) -> list[Reservation]:

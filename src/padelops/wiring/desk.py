@@ -25,7 +25,7 @@ from padelops.booking.creation import Creation
 from padelops.booking.payments import DeskPayment, settle_at_desk
 from padelops.booking.players import Player
 from padelops.errors import InvalidInput, NotFound
-from padelops.model import Origin, PaymentMethod, Slot
+from padelops.model import EVERYTHING, Origin, PaymentMethod, Scope, Slot
 from padelops.store import clubs as club_rows
 from padelops.store import reservations
 from padelops.wiring.databases import open_database
@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from padelops.ops.indicators import Rhythm
     from padelops.ops.integrity import ReservationIntegrityValidator
     from padelops.ops.metrics import Readings
+    from padelops.ops.tokens import TokenOffice
     from padelops.ops.worker import Worker
     from padelops.settings import Settings
     from padelops.store.engine import Database
@@ -84,7 +85,8 @@ class Desk:
     def acting_as(self, origin: Origin) -> Desk:
         """The same desk for another actor: one per request of a server."""
         twin = object.__new__(Desk)
-        _ = self.cache, self.breakers  # shared, so they must exist before the copy
+        # Shared, so they must exist before the copy: a pool of each request's own would leak.
+        _ = self.cache, self.breakers, self.bulk, self.card, self._availability
         twin.__dict__.update(self.__dict__, origin=origin)
         return twin
 
@@ -176,8 +178,17 @@ class Desk:
         *,
         reason: Reason | str = Reason.USER_REQUESTED,
         dry_run: bool = False,
+        scope: Scope = EVERYTHING,
     ) -> Cancellation:
-        """Cancel one reservation and free its slot. See `CancellationDesk.cancel`."""
+        """
+        Cancel one reservation and free its slot. See `CancellationDesk.cancel`.
+
+        Args:
+            scope: outside it there is no reservation; what binds one to a club and an address
+                never changes, so it is looked at before anything is locked.
+        """
+        if scope is not EVERYTHING:
+            self._within(reservation_id, scope)
         desk = self._cancellations
         counted = nullcontext() if dry_run else self.counts.timed("cancellation")
         with counted, self.breakers["cancellation"].guard():
@@ -229,16 +240,19 @@ class Desk:
         with self.counts.timed("search"):
             return search.search(self.database, self.catalogue, request)
 
-    def show(self, reservation_id: int) -> Reservation:
+    def show(self, reservation_id: int, *, scope: Scope = EVERYTHING) -> Reservation:
         """
         Raises:
-            NotFound: no such reservation.
+            NotFound: no such reservation, or none within the scope.
         """
         with self.counts.timed("search"):
-            with self.database.reading() as tx:
-                found = reservations.by_id(tx, _as_id(reservation_id))
-            if found is None:
-                raise NotFound(f"There is no reservation {reservation_id}.")
+            return self._within(reservation_id, scope)
+
+    def _within(self, reservation_id: int, scope: Scope) -> Reservation:
+        with self.database.reading() as tx:
+            found = reservations.by_id_within(tx, _as_id(reservation_id), scope)
+        if found is None:
+            raise NotFound(f"There is no reservation {reservation_id}.")
         return found
 
     def settle_at_desk(self, reservation_id: int) -> Reservation:
@@ -364,6 +378,15 @@ class Desk:
         from padelops.wiring.money import worker_of  # noqa: PLC0415
 
         return worker_of(self)
+
+    # --- the HTTP door ------------------------------------------------------------------------
+
+    @property
+    def tokens(self) -> TokenOffice:
+        """Who may come in through the HTTP door. See `ops.tokens`."""
+        from padelops.ops.tokens import TokenOffice  # noqa: PLC0415
+
+        return TokenOffice(self.database)
 
     @property
     def _cancellations(self) -> CancellationDesk:

@@ -133,6 +133,7 @@ WITH things AS (
     UNION ALL SELECT 'payment', id, version FROM payment_attempts
     UNION ALL SELECT 'refund', id, version FROM refunds
     UNION ALL SELECT 'breaker', id, version FROM breakers
+    UNION ALL SELECT 'token', id, version FROM api_tokens
 ), recorded AS (
     SELECT subject_kind, subject_id, count(*) AS entries, count(DISTINCT version) AS versions,
            min(version) AS first, max(version) AS last

@@ -8,6 +8,16 @@ SELECT id, club_id, club, time_zone, court_id, court, status, starts_at, ends_at
   FROM reservations
  WHERE id = %(id)s;
 
+-- name: by_id_within
+-- One statement for what is not there and what is not theirs, so that neither can be told from the other.
+SELECT id, club_id, club, time_zone, court_id, court, status, starts_at, ends_at, hold_until, party_id, idempotency_key,
+       player_name, player_email, player_phone, player_count, notes, member_tier, currency, total, lines,
+       price_source, tariff_id, policy_id, payment_method, payment_status, captured, refund_due, refunded, reason,
+       external_ref, created_at, ended_at, version
+  FROM reservations
+ WHERE id = %(id)s AND (%(club)s::text IS NULL OR club = %(club)s)
+   AND (%(email)s::text IS NULL OR lower(player_email) = lower(%(email)s));
+
 -- name: by_party
 SELECT id, club_id, club, time_zone, court_id, court, status, starts_at, ends_at, hold_until, party_id, idempotency_key,
        player_name, player_email, player_phone, player_count, notes, member_tier, currency, total, lines,
