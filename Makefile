@@ -13,7 +13,7 @@ ARGS ?=
 # Two workers for two cores; each has its own PostgreSQL.
 WORKERS ?= 2
 
-.PHONY: demo test test-15 lint bench bench-quick constraints clean
+.PHONY: demo test test-15 lint bench bench-quick schema-shape constraints clean
 
 demo: $(VENV)/installed
 	$(BIN)/padelops demo --yes
@@ -36,6 +36,10 @@ bench: $(VENV)/installed-dev
 
 bench-quick: $(VENV)/installed-dev
 	$(BIN)/python load_tests/bench_booking.py --quick $(ARGS)
+
+# After a new migration: what validation expects of the schema, written down anew.
+schema-shape: $(VENV)/installed-dev
+	PYTHONPATH=tests $(BIN)/python -m testbed.schema_shape
 
 # After a change of pyproject.toml's bounds: what CI installs, written down anew.
 constraints:

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from padelops.settings import Settings
     from padelops.wiring import Desk, open_desk
     from padelops.wiring.health import check_health, critical_health_check
+    from padelops.wiring.validation import ReservationIntegrityValidator
 
 __all__ = [
     "Booking",
@@ -53,6 +54,7 @@ __all__ = [
     "PriceChanged",
     "Reason",
     "Refused",
+    "ReservationIntegrityValidator",
     "SearchRequest",
     "Settings",
     "Unavailable",
@@ -68,6 +70,7 @@ _HOMES = {
     "Page": "booking.search",
     "Player": "booking.players",
     "Reason": "booking.cancellation",
+    "ReservationIntegrityValidator": "wiring.validation",
     "SearchRequest": "booking.search",
     "Settings": "settings",
     "check_health": "wiring.health",

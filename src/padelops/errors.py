@@ -271,6 +271,14 @@ class LockHeld(Unavailable):
     exit_code = ExitCode.LOCK_HELD
 
 
+class NotChecked(PadelopsError):
+    """The check could not run. Nothing is known, and nothing was changed."""
+
+    code = "not_checked"
+    exit_code = ExitCode.OUTCOME_UNKNOWN
+    retryable = True
+
+
 class PartlyDone(PadelopsError):
     """Part of the work is done; running it again goes on from there."""
 

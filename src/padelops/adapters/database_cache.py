@@ -32,6 +32,10 @@ class DatabaseCache:
         with self._reachable() as tx:
             return tables.count(tx, pattern)
 
+    def keys(self, pattern: str, *, limit: int) -> list[str]:
+        with self._reachable() as tx:
+            return tables.keys(tx, pattern, limit=limit)
+
     def purge(self, pattern: str, *, batch: int) -> int:
         with self._reachable() as tx:
             return tables.purge(tx, pattern, batch=batch)

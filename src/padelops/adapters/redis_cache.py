@@ -68,6 +68,11 @@ class RedisCache:
         with self._reachable():
             return sum(1 for _ in self._client.scan_iter(match=_glob(pattern), count=1000))
 
+    def keys(self, pattern: str, *, limit: int) -> list[str]:
+        with self._reachable():
+            found = islice(self._client.scan_iter(match=_glob(pattern), count=1000), limit)
+            return [key.decode(errors="replace").removeprefix(PREFIX) for key in found]
+
     def purge(self, pattern: str, *, batch: int) -> int:
         with self._reachable():
             keys = list(islice(self._client.scan_iter(match=_glob(pattern), count=batch), batch))

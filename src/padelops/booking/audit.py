@@ -148,10 +148,18 @@ def verify(database: Database, *, anchor: str | None = None) -> Verification:
 def findings(tx: Tx, checks: list[SealCheck] | None = None) -> Iterator[Finding]:
     """Everything wrong with the trail, as the snapshot of `tx` shows it."""
     yield from _guards(tx)
-    for check in trail.check_seals(tx) if checks is None else checks:
-        yield from _broken(tx, check)
-    yield from _edited_unsealed(tx)
+    yield from tampering(tx, checks)
     yield from _incomplete(tx)
+
+
+def tampering(tx: Tx, checks: list[SealCheck] | None = None) -> Iterator[Finding]:
+    """Entries that were edited, deleted or slipped in, and seals that do not follow."""
+    named = set()
+    for finding in _edited(tx):
+        named.add(finding.where)
+        yield finding
+    for check in trail.check_seals(tx) if checks is None else checks:
+        yield from (finding for finding in _broken(tx, check) if finding.where not in named)
 
 
 def export(
@@ -194,8 +202,8 @@ def _broken(tx: Tx, check: SealCheck) -> Iterator[Finding]:
             yield Finding(f"entry {entry_id}", f"edited after seal {check.id} covered it")
 
 
-def _edited_unsealed(tx: Tx) -> Iterator[Finding]:
-    for entry_id in trail.edited_unsealed(tx, limit=MOST_FINDINGS):
+def _edited(tx: Tx) -> Iterator[Finding]:
+    for entry_id in trail.edited(tx, limit=MOST_FINDINGS):
         yield Finding(f"entry {entry_id}", "edited after it was written")
 
 

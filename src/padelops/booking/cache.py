@@ -46,6 +46,10 @@ class Cache(Protocol):
         """How many keys match a `*` pattern."""
         ...
 
+    def keys(self, pattern: str, *, limit: int) -> list[str]:
+        """Up to `limit` keys that match a `*` pattern."""
+        ...
+
     def purge(self, pattern: str, *, batch: int) -> int:
         """Delete up to about `batch` matching keys; how many were deleted, 0 when none is left."""
         ...

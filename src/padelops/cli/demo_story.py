@@ -17,7 +17,7 @@ from padelops.adapters.sandbox_faults import FaultKind, Operation, SandboxFaults
 from padelops.booking.club_time import local
 from padelops.booking.outbox import listing
 from padelops.cli.commands.audit import story_table
-from padelops.cli.commands.validate import verdict_pieces
+from padelops.cli.integrity_views import verdict_pieces
 from padelops.cli.reservation_views import day_grid, lines_table, reservation_record
 from padelops.cli.tables import Table
 from padelops.errors import NotFound, PadelopsError

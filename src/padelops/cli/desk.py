@@ -5,6 +5,8 @@ from __future__ import annotations
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from padelops.errors import Corrupt, InvalidInput, NotChecked, NotPermitted, Refused, Unavailable
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -26,3 +28,23 @@ def opened(settings: Settings | None = None) -> Iterator[Desk]:
 
     with open_desk(settings, door=Door.CLI) as desk:
         yield desk
+
+
+@contextmanager
+def unknown_unless_checked() -> Iterator[None]:
+    """
+    Around a check: whatever keeps it from looking makes its answer "unknown", never "warning".
+
+    Checks end with 1 and 2 for what they found, so a refusal must not end with those. A role that
+    lacks rights stays what it is: 4.
+
+    Raises:
+        NotChecked: the database is away, is not ours, or there is nothing of that name.
+    """
+    try:
+        yield
+    except (InvalidInput, NotPermitted):
+        raise
+    except (Unavailable, Refused, Corrupt) as exc:
+        cause = {"cause": exc.code}
+        raise NotChecked(f"Not checked: {exc.message}", fix=exc.fix, **cause, **exc.facts) from exc

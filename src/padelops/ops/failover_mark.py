@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from padelops.errors import Unavailable
 from padelops.model import Door, Origin
-from padelops.ops.integrity import ReservationIntegrityValidator
+from padelops.ops.integrity import IntegrityValidator
 from padelops.ops.verdict import Verdict
 from padelops.store import audit
 
@@ -67,10 +67,10 @@ class BookingsWay:
 
     def invariants(self) -> list[str]:
         """What is broken in the data, in one line each; a check that could not run is one too."""
-        report = ReservationIntegrityValidator(self._bulk, clock=self._clock)
-        found = report.validate_all_reservations()
+        validator = IntegrityValidator(self._bulk, clock=self._clock)
+        found = validator.validate_all_reservations()
         return [
-            f"{outcome.check}: {outcome.failure or f'{len(outcome.violations)} violations'}."
+            f"{outcome.check}: {outcome.failure or f'{outcome.found} violations'}."
             for outcome in found.outcomes
             if outcome.verdict in {Verdict.CRITICAL, Verdict.UNKNOWN}
         ]

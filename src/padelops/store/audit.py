@@ -159,9 +159,9 @@ def sealed_leaves(tx: Tx, seal_id: int) -> tuple[bytes, list[int], list[tuple[in
     )
 
 
-def edited_unsealed(tx: Tx, *, limit: int) -> list[int]:
-    """Entries not yet sealed whose content differs from their fingerprint at birth."""
-    return [row[0] for row in tx.execute(_SQL["edited_unsealed"], {"limit": limit}).fetchall()]
+def edited(tx: Tx, *, limit: int) -> list[int]:
+    """Entries whose content differs from their fingerprint at birth."""
+    return [row[0] for row in tx.execute(_SQL["edited"], {"limit": limit}).fetchall()]
 
 
 def incomplete(tx: Tx, *, limit: int) -> list[Incomplete]:

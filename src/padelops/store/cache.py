@@ -30,6 +30,12 @@ def count(tx: Tx, pattern: str) -> int:
     return 0 if row is None else int(row[0])
 
 
+def keys(tx: Tx, pattern: str, *, limit: int) -> list[str]:
+    """Keys that a `*` pattern matches, those kept last first."""
+    rows = tx.execute(_SQL["keys_like"], {"pattern": like(pattern), "limit": limit}).fetchall()
+    return [row[0] for row in rows]
+
+
 def purge(tx: Tx, pattern: str, *, batch: int) -> int:
     """Delete up to `batch` keys that match; how many were deleted."""
     return tx.execute(_SQL["purge_like"], {"pattern": like(pattern), "batch": batch}).rowcount

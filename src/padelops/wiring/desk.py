@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from padelops.booking.pricing import Quote
     from padelops.booking.search import Page, SearchRequest
     from padelops.ops.indicators import Rhythm
-    from padelops.ops.integrity import ReservationIntegrityValidator
+    from padelops.ops.integrity import IntegrityValidator
     from padelops.ops.metrics import Readings
     from padelops.ops.tokens import TokenOffice
     from padelops.ops.worker import Worker
@@ -314,11 +314,11 @@ class Desk:
         """Record how a player liked it, from 1 to 5. See `booking.surveys`."""
         surveys.answer(self.database, _as_id(reservation_id), score, now=self.now())
 
-    def validator(self) -> ReservationIntegrityValidator:
-        """Asks every invariant of this desk's database."""
-        from padelops.ops.integrity import ReservationIntegrityValidator  # noqa: PLC0415
+    def validator(self, **more: Any) -> IntegrityValidator:
+        """Asks every invariant of this desk's database. See `ops.integrity`."""
+        from padelops.wiring.validation import validator_of  # noqa: PLC0415
 
-        return ReservationIntegrityValidator(self.bulk, clock=self.now)
+        return validator_of(self, **more)
 
     # --- money --------------------------------------------------------------------------------
 

@@ -12,6 +12,12 @@ VALUES (%(key)s, %(stamp)s, %(value)s, clock_timestamp() + make_interval(secs =>
 -- name: count_like
 SELECT count(*) FROM cache_entries WHERE key LIKE %(pattern)s ESCAPE '\';
 
+-- name: keys_like
+SELECT key FROM cache_entries
+ WHERE key LIKE %(pattern)s ESCAPE '\' AND expires_at > clock_timestamp()
+ ORDER BY expires_at DESC, key
+ LIMIT %(limit)s;
+
 -- name: purge_like
 DELETE FROM cache_entries
  WHERE key IN (SELECT key FROM cache_entries WHERE key LIKE %(pattern)s ESCAPE '\' LIMIT %(batch)s);
