@@ -112,6 +112,11 @@ class Settings(BaseModel):
         default=10, ge=0.1, le=30, description="for one request to the gateway as a whole"
     )
 
+    @property
+    def spool_folder(self) -> Path:
+        """Where messages are written while no way out is configured."""
+        return self.spool or self.home / "spool"
+
     @model_validator(mode="before")
     @classmethod
     def _a_key_means_stripe(cls, given: Any) -> Any:

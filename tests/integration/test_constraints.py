@@ -20,7 +20,7 @@ from psycopg import errors, sql
 from psycopg.types.json import Jsonb
 
 from padelops.model import ALLOWED_MOVES, LIVE, ReservationStatus
-from padelops.store import tables
+from padelops.store import constraints, tables
 from testbed.rows import EVENING, block_row, column, court_of, insert, one, reservation_row
 
 if TYPE_CHECKING:
@@ -209,7 +209,7 @@ def test_any_overlap_on_a_court_is_refused(
     }
     rival = {"reservation": reservation_row, "block": block_row}[kind](psql, **span)
 
-    assert tables.CLAIMS_NO_OVERLAP == insert_refused(psql, "claims", rival)
+    assert constraints.CLAIMS_NO_OVERLAP == insert_refused(psql, "claims", rival)
 
 
 def test_an_overlap_across_midnight_is_refused(psql: Any) -> None:
@@ -221,7 +221,7 @@ def test_an_overlap_across_midnight_is_refused(psql: Any) -> None:
 
     rival = reservation_row(psql, starts_at=midnight)
 
-    assert tables.CLAIMS_NO_OVERLAP == insert_refused(psql, "claims", rival)
+    assert constraints.CLAIMS_NO_OVERLAP == insert_refused(psql, "claims", rival)
 
 
 def test_back_to_back_and_other_courts_are_accepted(psql: Any) -> None:
@@ -243,7 +243,7 @@ def test_the_buffer_keeps_the_court(psql: Any) -> None:
 
     too_early = reservation_row(psql, starts_at=EVENING + HOUR)
 
-    assert tables.CLAIMS_NO_OVERLAP == insert_refused(psql, "claims", too_early)
+    assert constraints.CLAIMS_NO_OVERLAP == insert_refused(psql, "claims", too_early)
     assert insert(psql, "claims", reservation_row(psql, starts_at=free_at))
 
 
@@ -266,7 +266,7 @@ def test_late_money_cannot_take_back_a_resold_court(psql: Any) -> None:
 
     move = "UPDATE claims SET status = 'confirmed' WHERE id = %s"
 
-    assert tables.CLAIMS_NO_OVERLAP == refused(psql, move, [late])
+    assert constraints.CLAIMS_NO_OVERLAP == refused(psql, move, [late])
 
 
 def test_one_key_stands_for_one_reservation_of_a_club(psql: Any) -> None:
@@ -278,7 +278,7 @@ def test_one_key_stands_for_one_reservation_of_a_club(psql: Any) -> None:
     insert(psql, "claims", reservation_row(psql, idempotency_key="k"))
     later = reservation_row(psql, starts_at=EVENING + 3 * HOUR, idempotency_key="k")
 
-    assert tables.CLAIMS_ONE_PER_KEY == insert_refused(psql, "claims", later)
+    assert constraints.CLAIMS_ONE_PER_KEY == insert_refused(psql, "claims", later)
     assert insert(psql, "claims", reservation_row(psql, "roma/1", idempotency_key="k"))
 
 
@@ -314,7 +314,7 @@ def test_the_database_allows_the_same_moves_as_the_model(
     if after in ALLOWED_MOVES[before]:
         assert (after,) == psql.execute(move, [after, claim]).fetchone()
     else:
-        assert tables.CLAIMS_ALLOWED_MOVES == refused(psql, move, [after, claim])
+        assert constraints.CLAIMS_ALLOWED_MOVES == refused(psql, move, [after, claim])
 
 
 FROZEN: dict[str, Any] = {
@@ -347,7 +347,7 @@ def test_court_time_and_terms_are_frozen(psql: Any, name: str) -> None:
     claim = insert(psql, "claims", reservation_row(psql))
     change = sql.SQL("UPDATE claims SET {} = %s WHERE id = %s").format(sql.Identifier(name))
 
-    assert tables.CLAIMS_TERMS_FROZEN == refused(psql, change, [FROZEN[name], claim])
+    assert constraints.CLAIMS_TERMS_FROZEN == refused(psql, change, [FROZEN[name], claim])
 
 
 @pytest.mark.parametrize("amount", ["captured", "refunded"])
@@ -842,9 +842,9 @@ def test_every_guard_has_a_test(psql: Any) -> None:
 
 def test_the_names_that_python_knows_are_in_the_database(psql: Any) -> None:
     """
-    Constraint names are an interface: `store/tables.py` and the migrated schema agree.
+    Constraint names are an interface: `store/constraints.py` and the migrated schema agree.
     """
-    keys = [value for name, value in vars(tables).items() if name.startswith("CLAIMS_")]
+    keys = [value for name, value in vars(constraints).items() if name.startswith("CLAIMS_")]
     raised = one(psql, "SELECT string_agg(prosrc, ' ') FROM pg_proc WHERE proname = 'keep_history'")
     known = guards_of_the_core(psql)
     columns = column(

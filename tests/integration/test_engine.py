@@ -4,16 +4,12 @@ What a failing database means: nothing happened, try again, or nobody knows and 
 
 from __future__ import annotations
 
-import os
-import shutil
-import subprocess
 import threading
 import time
 from contextlib import contextmanager
 from datetime import date
 from functools import partial
 from typing import TYPE_CHECKING, Any
-from uuid import uuid4
 
 import psycopg
 import pytest
@@ -21,8 +17,6 @@ from pydantic import SecretStr
 
 from padelops import SearchRequest, open_desk
 from padelops.adapters.database_cache import DatabaseCache
-from padelops.adapters.embedded_postgres import EmbeddedPostgres
-from padelops.adapters.postgres_account import account_for
 from padelops.booking.double_booking import within
 from padelops.errors import (
     CacheUnavailable,
@@ -45,12 +39,14 @@ from padelops.store.engine import Database
 from testbed.invariants import broken
 from testbed.racing import Running, waiting_on_a_lock
 from testbed.rows import column, insert, one, reservation_row
+from testbed.standbys import standby_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from padelops import Desk, Settings
+    from padelops.adapters.embedded_postgres import EmbeddedPostgres
 
 COURT = "centro/2"
 AT_SIX = "2026-12-01T18:00"
@@ -710,25 +706,8 @@ def standby(
     memory: Path, postgres_server: EmbeddedPostgres, template: str
 ) -> Iterator[Callable[[str], str]]:
     """A hot standby of this process's server; gives the URL of one of its databases."""
-    home = memory / f"standby-{uuid4().hex[:4]}"
-    server = EmbeddedPostgres(home, bindir=postgres_server._given_bindir, durable=False)
-    home.mkdir(mode=0o755)
-    account = account_for(postgres_server.data)
-    host = postgres_server.status().socket_folder
-    backup = [
-        str(postgres_server.bindir / "pg_basebackup"), "-D", str(server.data), "-R", "-X", "stream",
-        "-c", "fast", "-d", f"host={host} user=postgres",
-    ]  # fmt: skip
-    try:
-        subprocess.run(backup, check=True, capture_output=True, env={**os.environ, "LC_ALL": "C"})
-        (server.data / "postmaster.pid").unlink(missing_ok=True)
-        for path in (server.data, *server.data.rglob("*")):
-            account.own(path)
-        server.ensure_running()
+    with standby_of(postgres_server, memory) as server:
         yield server.url
-        server.stop("immediate")
-    finally:
-        shutil.rmtree(home, ignore_errors=True)
     assert template
 
 

@@ -326,7 +326,7 @@ def test_messages_that_nobody_sends(desk: Desk, ask: Callable[..., Finding], psq
     assert OK is after(60).verdict
     assert WARNING is after(300).verdict
     assert CRITICAL is after(1000).verdict
-    assert "1 messages are due" in after(60).answer.message
+    assert "Messages due: 1" in after(60).answer.message
     psql.execute(
         "UPDATE messages SET state = 'failed', reason = 'refused', attempted_at = %s", [queued]
     )

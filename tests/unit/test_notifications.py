@@ -14,7 +14,7 @@ import pytest
 from pydantic import SecretStr
 
 from padelops.adapters.apprise_delivery import AppriseDelivery, parse_urls
-from padelops.adapters.delivery import Routes, delivery_of, spool_folder
+from padelops.adapters.delivery import Routes, delivery_of
 from padelops.adapters.smtp import LAST_WORD_TIMEOUT_S, STEP_TIMEOUT_S, MailServer
 from padelops.booking.delivery import (
     LONGEST_DELIVERY_S,
@@ -422,5 +422,5 @@ def test_the_spool_is_in_the_home_folder_unless_told_otherwise() -> None:
     """
     settings = Settings(home=Path("/home/padel"))
 
-    assert Path("/home/padel/spool") == spool_folder(settings)
-    assert Path("/spool") == spool_folder(settings.model_copy(update={"spool": Path("/spool")}))
+    assert Path("/home/padel/spool") == settings.spool_folder
+    assert Path("/spool") == settings.model_copy(update={"spool": Path("/spool")}).spool_folder

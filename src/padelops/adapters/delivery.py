@@ -15,12 +15,10 @@ from padelops.errors import InvalidInput
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from pathlib import Path
 
     from padelops.booking.delivery import Envelope
     from padelops.settings import Settings
 
-SPOOL = "spool"
 NOBODY = "padelops@localhost"
 """Whom spooled mail comes from while no address is configured."""
 
@@ -85,14 +83,9 @@ def delivery_of(settings: Settings) -> Routes:
     if not ways.keys() - {Channel.PAGER}:
         from padelops.adapters.spool import SpoolDelivery  # noqa: PLC0415
 
-        spool = SpoolDelivery(spool_folder(settings), sender=_sender(settings.mail_from or NOBODY))
+        spool = SpoolDelivery(settings.spool_folder, sender=_sender(settings.mail_from or NOBODY))
         ways.update(dict.fromkeys(spool.channels, spool))
     return Routes(ways)
-
-
-def spool_folder(settings: Settings) -> Path:
-    """Where messages are written while no way out is configured."""
-    return settings.spool or settings.home / SPOOL
 
 
 def _sender(address: str) -> str:

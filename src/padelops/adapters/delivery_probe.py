@@ -43,11 +43,8 @@ def probe(settings: Settings, *, timeout_s: float) -> str:
         channels = ", ".join(sorted(parse_urls(settings.notify_urls)))
         told.append(f"By apprise: {channels}, which only sending can try; outbox tells.")
     if not told:
-        from padelops.adapters.delivery import spool_folder  # noqa: PLC0415
-
-        folder = spool_folder(settings)
-        _try_folder(folder)
-        told.append(f"Messages are only written to {folder}.")
+        _try_folder(settings.spool_folder)
+        told.append(f"Messages are only written to {settings.spool_folder}.")
     return " ".join(told)
 
 

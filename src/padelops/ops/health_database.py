@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING
 
 import psycopg
 
-from padelops.errors import DatabaseUnavailable, OutcomeUnknown
+from padelops.errors import DatabaseUnavailable
 from padelops.ops.health import Answer, Measure
 from padelops.ops.health_line import Clock, fact
 from padelops.ops.verdict import Verdict, worst
 from padelops.store import health, schema
-from padelops.store.engine import unknown_if_lost
+from padelops.store.driver_errors import explain
 
 if TYPE_CHECKING:
     from padelops.ops.health_line import Connect, Line
@@ -75,16 +75,19 @@ def writes(connect: Connect) -> Answer:
     tx = connect()
     began = time.monotonic()
     try:
-        with unknown_if_lost(tx):
-            health.write(tx)
-    except (OutcomeUnknown, psycopg.Error) as exc:
+        health.write(tx)
+    except psycopg.OperationalError as exc:
         _give_up(tx)
         raise DatabaseUnavailable(
-            f"A write was not confirmed within {time.monotonic() - began:.1f} s.",
+            f"A write was not committed within {time.monotonic() - began:.1f} s.",
             fix="See the checks waiting, replication and disk.",
         ) from exc
+    except psycopg.Error as exc:
+        raise explain(exc) or exc from exc
     finally:
         tx.close()
+    if tx.unreplicated:
+        raise DatabaseUnavailable("A write was committed, and not confirmed by the standby.")
     took = Measure("commit_s", time.monotonic() - began, 0.5, 2.0)
     return Answer(took.judged(), f"A write was committed in {took.value:.3f} s.", measures=(took,))
 
@@ -178,14 +181,14 @@ def waiting(tx: Tx, clock: Clock) -> Answer:
     told, fix = [], []
     if found.commits:
         told.append(
-            f"{found.commits} commit{'s' * (found.commits != 1)} wait for the synchronous standby,"
-            f" the oldest for {found.commit_s:.1f} s."
+            f"Waiting for the synchronous standby: {found.commits} to commit,"
+            f" the first of them for {found.commit_s:.1f} s."
         )
         fix.append("Bring the standby back, or take it out of synchronous_standby_names.")
     if found.locks:
         behind = ", ".join(map(str, found.blockers)) or "unknown"
         told.append(
-            f"{found.locks} wait for a lock, the oldest for {found.lock_s:.1f} s,"
+            f"Waiting for a lock: {found.locks}, the first of them for {found.lock_s:.1f} s,"
             f" behind process {behind}."
         )
         fix.append("Look at it in pg_stat_activity, and end it if nobody needs it.")

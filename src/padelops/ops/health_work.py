@@ -90,11 +90,11 @@ def outbox(tx: Tx, clock: Clock) -> Answer:
     age = Measure("outbox_oldest_s", found.oldest_s, WAITS_S, WAITS_TOO_LONG_S)
     failed = Measure("messages_failed_1d", found.failed, 1)
     verdict = worst((age.judged(), failed.judged()))
-    message = f"{found.due} messages are due"
+    message = f"Messages due: {found.due}"
     message += f", the oldest for {_span(found.oldest_s)}." if found.due else "."
     fix = ""
     if failed.judged():
-        message += f" {found.failed} were given up within a day."
+        message += f" Given up within a day: {found.failed}."
         fix = "See: padelops notifications list --state failed"
     if age.judged():
         fix = "See: padelops notifications list --state queued; is a worker running?"

@@ -23,7 +23,7 @@ from padelops.errors import (
     PadelopsError,
     SchemaBehind,
 )
-from padelops.store.tables import (
+from padelops.store.constraints import (
     CLAIMS_ALLOWED_MOVES,
     CLAIMS_NO_OVERLAP,
     CLAIMS_ONE_PER_KEY,

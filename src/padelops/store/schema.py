@@ -42,9 +42,9 @@ class SchemaVersion:
 
 def needed() -> str:
     """The newest migration that this program ships, read from the file names."""
-    names = (
-        entry.name for entry in resources.files("padelops.store.migrations.versions").iterdir()
-    )
+    # By way of the store: naming the migrations' own package would import it, and Alembic with it.
+    folder = resources.files("padelops.store").joinpath("migrations", "versions")
+    names = (entry.name for entry in folder.iterdir())
     return max(match[1] for name in names if (match := _MIGRATION.match(name)))
 
 

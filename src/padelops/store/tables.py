@@ -1,5 +1,5 @@
 """
-The names that SQL and Python share: constraints that become errors, and what search reads.
+The names that SQL and Python share: what search reads.
 
 The migrations create the tables; a test proves that these names are in the migrated database.
 """
@@ -8,11 +8,6 @@ from __future__ import annotations
 
 from sqlalchemy import BigInteger, Column, Integer, MetaData, Numeric, Table, Text
 from sqlalchemy.dialects.postgresql import JSONB, TIMESTAMP
-
-CLAIMS_NO_OVERLAP = "claims_no_overlap"
-CLAIMS_ONE_PER_KEY = "claims_one_per_key"
-CLAIMS_ALLOWED_MOVES = "claims_allowed_moves"
-CLAIMS_TERMS_FROZEN = "claims_terms_frozen"
 
 metadata = MetaData()
 
