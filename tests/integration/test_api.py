@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import json
+import time
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from pydantic import SecretStr
 
+from padelops.adapters.gateway_events import sign, written
 from padelops.api.openapi import problems_of
 from padelops.api.problems import STATUS, status_of
 from padelops.api.routes import every_route
 from padelops.errors import InternalError, PadelopsError
 from padelops.ops.tokens import Role
+from padelops.wiring.metrics import FRESH_S as METRICS_FRESH_S
 from testbed.api_client import ApiClient
 
 if TYPE_CHECKING:
@@ -243,6 +248,56 @@ def test_an_outage_is_told_without_names(
     assert 503 == day.status
     assert (503, 200) == (ready.status, live.status)
     assert 201 == after.status
+
+
+def test_metrics_are_told_to_prometheus(
+    app: App, api: ApiClient, outage: Callable[[], Any]
+) -> None:
+    """
+    Text for a scraper, also while the database is away: then it says so.
+    """
+    api.book()
+    stranger = ApiClient(app)
+    up = stranger("GET", "/metrics")
+    with outage():
+        time.sleep(METRICS_FRESH_S)
+        down = stranger("GET", "/metrics")
+
+    assert (200, 200) == (up.status, down.status)
+    assert up.headers["content-type"].startswith("text/plain; version=0.0.4")
+    assert "\npadel_up 1" in up.document
+    assert "\npadel_up 0" in down.document
+
+
+def test_webhooks_are_believed_when_signed(app: App, desk: Desk) -> None:
+    """
+    New, told again, then changed, forged, unsigned, late, and no event at all.
+    """
+    secret = desk.settings.sandbox_webhook_secret
+    body = written(
+        "evt_1", "payment.captured", reference="r", gateway_ref="pi_1", created_at=desk.now()
+    )
+    gateway = ApiClient(app)
+
+    def told(body: bytes, signature: str | None) -> Any:
+        headers = {} if signature is None else {"stripe-signature": signature}
+        return gateway("POST", "/webhooks/stripe", raw=body, headers=headers)
+
+    genuine = sign(body, secret, now=desk.now())
+    first, again = told(body, genuine), told(body, genuine)
+    wrong = [
+        told(body + b" ", genuine),
+        told(body, genuine[:-1]),
+        told(body, None),
+        told(body, sign(body, SecretStr("other"), now=desk.now())),
+        told(body, sign(body, secret, now=desk.now() - timedelta(hours=1))),
+    ]
+
+    assert (200, True) == (first.status, first.document["new"])
+    assert (200, False) == (again.status, again.document["new"])
+    assert [403] * len(wrong) == [one.status for one in wrong]
+    assert 400 == told(b"\x00", sign(b"\x00", secret, now=desk.now())).status
+    assert 400 == told(body, "x" * 5000).status
 
 
 def test_a_bug_is_told_as_an_unknown_outcome(

@@ -94,6 +94,10 @@ def test_each_role_against_each_route(callers: dict[str, ApiClient], hers: int) 
         ),
         "live": ("GET", "/health/live", None, all_ok | {STRANGER: 200}),
         "ready": ("GET", "/health/ready", None, all_ok | {STRANGER: 200}),
+        "metrics": ("GET", "/metrics", None, all_ok | {STRANGER: 200}),
+        "webhook": (
+            "POST", "/webhooks/stripe", {}, dict.fromkeys((*EVERYBODY, STRANGER), 403),
+        ),
         "openapi": ("GET", "/openapi.json", None, all_ok | {STRANGER: 200}),
     }  # fmt: skip
     asked = {"quote": {"court": "centro/2", "starts_at": "2026-12-04T10:00"}}

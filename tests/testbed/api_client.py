@@ -50,7 +50,9 @@ class ApiClient:
         sent = raw if raw is not None else b"" if body is None else json.dumps(body).encode()
         request = Request(method, path, urlencode(query, doseq=True), fields, sent)
         response = self.app.answer(request)
-        return Answer(response.status, json.loads(response.body), dict(response.fields()))
+        is_json = "json" in response.content_type
+        document = json.loads(response.body) if is_json else response.body.decode()
+        return Answer(response.status, document, dict(response.fields()))
 
     def book(
         self, court: str = "centro/2", starts_at: str = "2026-12-04T17:30", **more: Any

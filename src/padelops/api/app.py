@@ -15,6 +15,7 @@ from padelops.api import log
 from padelops.api.access import Gate
 from padelops.api.call import Call, body_of, query_of
 from padelops.api.exchange import REQUEST_ID, Request, Response
+from padelops.api.probing import Probes
 from padelops.api.problems import OURS, TooManyRequests, problem
 from padelops.api.routes import every_route
 from padelops.api.routing import Table
@@ -57,6 +58,7 @@ class App:
         self._clock = clock
         self._table = Table(every_route())
         self._gate = Gate()
+        self._probes = Probes(settings)
         self._opening = threading.Lock()
         self._desk: Desk | None = None
 
@@ -131,6 +133,7 @@ class App:
             at_desk=lambda: self.desk().acting_as(origin),
             proven=proven,
             places=places,
+            probes=self._probes,
             body=body_of(route, request),
             query=query_of(route, request),
         )

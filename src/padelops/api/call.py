@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from pydantic import BaseModel
 
     from padelops.api.exchange import Request
+    from padelops.api.probing import Probes
     from padelops.api.routing import Route
     from padelops.ops.tokens import Proven, Token
     from padelops.wiring import Desk
@@ -35,6 +36,7 @@ class Call:
         at_desk: opens the desk, acting as whoever holds the token; probes do without.
         proven: the token and its digest; None on a public route.
         places: what stood in the path, by name.
+        probes: what the process tells other machines about itself.
         body, query: instances of the models that the route declares.
     """
 
@@ -43,6 +45,7 @@ class Call:
     at_desk: Callable[[], Desk]
     proven: Proven | None
     places: dict[str, str]
+    probes: Probes
     body: Any = None
     query: Any = None
 

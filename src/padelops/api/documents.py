@@ -221,9 +221,8 @@ class LiveOut(BaseModel):
 
 
 class ReadyOut(BaseModel):
-    model_config = ConfigDict(extra="allow")
-
-    status: str
+    status: Literal["ok"]
+    checks: dict[str, str]
 
 
 class WebhookOut(BaseModel):

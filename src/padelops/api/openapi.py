@@ -93,6 +93,8 @@ def _operation(one: Route, schemas: dict[Any, Any]) -> dict[str, Any]:
     }
     if one.public:
         operation["security"] = []
+    if one.signed:
+        operation["requestBody"] = {"required": True, "content": {JSON: {"schema": {}}}}
     if one.takes is not None:
         operation["requestBody"] = {
             "required": True,
@@ -132,6 +134,15 @@ def _fields(one: Route) -> list[dict[str, Any]]:
                     "schema": _plain(shape, nested),
                 }
             )
+    if one.signed:
+        fields.append(
+            {
+                "name": "Stripe-Signature",
+                "in": "header",
+                "required": True,
+                "schema": {"type": "string", "maxLength": 4096, "pattern": "^[ -~]*$"},
+            }
+        )
     if one.books:
         fields.append(
             {

@@ -187,8 +187,9 @@ def _discreet(error: PadelopsError, told: dict[str, Any]) -> dict[str, Any]:
         for name in ("key", "reservation_id"):
             if name in told:
                 kept[name] = told[name]
-    if "retry_after_s" in told:
-        kept["retry_after_s"] = told["retry_after_s"]
+    for name in ("retry_after_s", "checks", "certain"):
+        if name in told:
+            kept[name] = told[name]
     return kept
 
 

@@ -42,6 +42,7 @@ class Route:
         refusals: the statuses of problems that only this route has.
         public: whether it needs no token.
         aside: whether it is answered by threads of its own, so that it answers under load too.
+        signed: whether its body is proven by a signature, which is checked on the bytes.
         books: whether a token's rate of bookings applies.
         largest_body: in bytes.
     """
@@ -55,6 +56,7 @@ class Route:
     refusals: tuple[int, ...] = ()
     public: bool = False
     aside: bool = False
+    signed: bool = False
     books: bool = False
     largest_body: int = USUAL_BODY
 

@@ -6,12 +6,14 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from padelops.api.documents import LiveOut, ReadyOut
-from padelops.api.exchange import answer
+from padelops.api.exchange import Response, answer
+from padelops.api.probing import all_well
 from padelops.api.routing import route
+from padelops.errors import Unavailable
+from padelops.wiring.metrics import MetricsText
 
 if TYPE_CHECKING:
     from padelops.api.call import Call
-    from padelops.api.exchange import Response
 
 
 @route("GET", "/health/live", answers={200: LiveOut}, public=True, aside=True)
@@ -24,9 +26,17 @@ def live(call: Call) -> Response:
 @route("GET", "/health/ready", answers={200: ReadyOut}, public=True, aside=True)
 def ready(call: Call) -> Response:
     """Whether requests can be worked on: 503 takes this server out of rotation."""
-    with call.desk.database.reading() as tx:
-        tx.execute(b"SHOW server_version_num")
-    return answer({"status": "ok"}, cache_control="no-store")
+    checks = call.probes.checks()
+    if not all_well(checks):
+        raise Unavailable(checks=checks)
+    return answer({"status": "ok", "checks": checks}, cache_control="no-store")
+
+
+@route("GET", "/metrics", answers={200: "Prometheus text."}, public=True, aside=True)
+def metrics(call: Call) -> Response:
+    """Every indicator as Prometheus text; who may reach it is the network's affair."""
+    text = call.probes.metrics()
+    return Response(200, text.encode(), MetricsText.content_type)
 
 
 @route("GET", "/openapi.json", answers={200: "The OpenAPI 3.1 document."}, public=True)
