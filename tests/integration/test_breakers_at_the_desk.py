@@ -98,14 +98,22 @@ def test_an_open_availability_breaker_shows_nothing_as_free(desk: Desk, psql: An
 
 def test_an_open_price_breaker_charges_the_default_price_marked(desk: Desk) -> None:
     """
-    For a quote and for a booking alike; both say so.
+    For a quote, for what is shown as free and for a booking alike; all of them say so.
     """
     exact = desk.price("centro/2", AT_SIX, minutes=60)
     open_now(desk, "price_calculation")
     quote = desk.price("centro/2", AT_SIX, minutes=60)
+    shown = desk.availability("centro", THAT_DAY, minutes=60, court="2").as_json()
     made = desk.book("centro/2", AT_SIX, minutes=60, player="Ana Ruiz").as_json()
 
+    at_six = [
+        (free["total"], free["fallback"])
+        for free in shown["courts"][0]["free"]
+        if free["starts_at"].startswith(AT_SIX)
+    ]
+
     assert ("28.80", "24.00") == (str(exact.total), str(quote.total))
+    assert [("24.00", True)] == at_six
     assert ("fallback", True) == (quote.source, "price_calculation" in quote.reason)
     assert ("24.00", True) == (made["total"], made["fallback"])
     assert {"price.fallback": 2} == {

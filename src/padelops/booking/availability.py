@@ -113,6 +113,7 @@ class Availability:
                         {
                             "starts_at": local(free.starts_at, at).isoformat(),
                             "total": f"{free.total:f}",
+                            "fallback": free.fallback,
                         }
                         for free in court.starts
                     ],
@@ -132,6 +133,8 @@ class AvailabilityDesk:
     counts: Counts
     guard: Callable[[], AbstractContextManager[object]] = nullcontext
     """The breaker `availability_check`."""
+    exact_prices: Callable[[], bool] = lambda: True
+    """Whether the breaker `price_calculation` lets everything through: what is shown is charged."""
 
     def of_day(
         self,
@@ -187,7 +190,7 @@ class AvailabilityDesk:
     ) -> Availability:
         minutes = _bookable_minutes(club, minutes)
         courts = list(club.courts.values()) if court is None else [club.court(court)]
-        offers = offers_of(club, day, minutes)
+        offers = offers_of(club, day, minutes, default_prices=not self.exact_prices())
         doubt = ""
         try:
             with self.guard():

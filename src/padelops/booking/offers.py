@@ -21,10 +21,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class FreeStart:
-    """A start that can be booked now, and its total in the club's currency."""
+    """
+    A start that can be booked now, and its total in the club's currency.
+
+    Attributes:
+        fallback: the total is the club's default price, because the tariff's cannot be had now.
+    """
 
     starts_at: datetime
     total: Decimal
+    fallback: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,12 +52,15 @@ class Offers:
 
 
 @lru_cache(maxsize=256)
-def offers_of(club: Club, day: date, minutes: int) -> Offers:
+def offers_of(club: Club, day: date, minutes: int, *, default_prices: bool = False) -> Offers:
     """
     The starts and prices of a day, worked out once for a club as it is.
 
     A day's claims change all the time, its hours and prices hardly ever; and they are most of the
     work.
+
+    Args:
+        default_prices: price by the club's default and mark it, as a booking would now.
     """
     stretches = open_intervals(club.hours, club.zone, day)
     step = timedelta(minutes=club.rules.slot_step_minutes)
@@ -68,23 +77,28 @@ def offers_of(club: Club, day: date, minutes: int) -> Offers:
         starts=tuple(wish.starts_at for wish in wishes),
         places={minute_of(wish.starts_at): place for place, wish in enumerate(wishes)},
         priced={
-            court.id: tuple(FreeStart(wish.starts_at, _total(club, court, wish)) for wish in wishes)
+            court.id: tuple(
+                _default(club, wish) if default_prices else _priced(club, court, wish)
+                for wish in wishes
+            )
             for court in club.courts.values()
             if court.in_service
         },
     )
 
 
-def _total(club: Club, court: Court, slot: Slot) -> Decimal:
+def _priced(club: Club, court: Court, slot: Slot) -> FreeStart:
     try:
-        return total_of(club.tariff(), court.name, slot)
-    except UNCOMPUTABLE as exc:
-        return fallback_quote(
-            slot,
-            default_hourly_price=club.default_hourly_price,
-            currency=club.currency,
-            reason=str(exc),
-        ).total
+        return FreeStart(slot.starts_at, total_of(club.tariff(), court.name, slot))
+    except UNCOMPUTABLE:
+        return _default(club, slot)
+
+
+def _default(club: Club, slot: Slot) -> FreeStart:
+    price = fallback_quote(
+        slot, default_hourly_price=club.default_hourly_price, currency=club.currency, reason=""
+    )
+    return FreeStart(slot.starts_at, price.total, fallback=True)
 
 
 def minute_of(moment: datetime) -> int:

@@ -105,6 +105,17 @@ class Breaker:
         """The state as last heard, without asking the memory."""
         return self._replica.record.state
 
+    def lets_everything_through(self) -> bool:
+        """
+        Whether a call made now passes for certain. Nothing is counted and no probe's place taken:
+        for those who show in advance what a call would bring.
+        """
+        replica = self._replica
+        at = self._monotonic()
+        if at >= replica.refresh_at:
+            replica.refresh(at)
+        return replica.era.lets_everything_through
+
     # --- guarding ---------------------------------------------------------------------------
 
     def call(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:

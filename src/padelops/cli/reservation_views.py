@@ -111,6 +111,8 @@ def day_grid(document: Mapping[str, Any], *, width: int | None) -> Iterator[Piec
     if not starts:
         yield f"Nothing is free for {document['minutes']} minutes."
         return
+    if any(free["fallback"] for court in document["courts"] for free in court["free"]):
+        yield "DEFAULT PRICES: the tariff's cannot be had now; whoever books now is charged these."
     for some in _that_fit(courts, width):
         yield Table(
             ["start", *(name for name, _ in some)],

@@ -120,6 +120,7 @@ class Desk:
             self.cache,
             self.counts,
             self.breakers["availability_check"].guard,
+            self.breakers["price_calculation"].lets_everything_through,
         )
 
     # --- the main job ----------------------------------------------------------------------

@@ -97,11 +97,18 @@ SELECT club.state, court_id, starts_at, free_at,
 -- name: stamp_of_courts
 -- A number that every change to these courts' claims in the window makes larger: claims are never
 -- deleted or moved, and each change adds one to a version. Equal stamps mean an equal answer.
--- The courts' moments of creation tell databases apart that share a cache.
+-- `origin` tells apart databases that share a cache, or did: a server from its copy in another one, by
+-- the cluster's number and the courts' moments of creation; and a server from what it was before a
+-- restore or a promotion, which may have lost changes and begun to count anew from there, by its
+-- timeline. Only a snapshot put back under the very same server looks the same: purge the cache then.
 SELECT (SELECT concat(clubs.version, '.', (SELECT sum(courts.version) FROM courts WHERE courts.club_id = clubs.id))
           FROM clubs WHERE id = %(club_id)s) AS state,
        coalesce(sum(version), 0)::bigint AS versions,
-       (SELECT sum(extract(epoch FROM created_at)) FROM courts WHERE id = ANY (%(court_ids)s)) AS made
+       concat_ws('.', (SELECT sum(extract(epoch FROM created_at)) FROM courts WHERE id = ANY (%(court_ids)s)),
+                 (SELECT system_identifier FROM pg_control_system()),
+                 CASE WHEN pg_is_in_recovery()
+                      THEN (SELECT 'standby-' || min_recovery_end_timeline FROM pg_control_recovery())
+                      ELSE left(pg_walfile_name(pg_current_wal_insert_lsn()), 8) END) AS origin
   FROM claims
  WHERE court_id = ANY (%(court_ids)s)
    AND starts_at > %(window_start)s - interval '28 hours' AND starts_at < %(window_end)s;
