@@ -123,10 +123,14 @@ def stopwatch(seconds: dict[str, float]) -> Watch:
 
 def cpu_seconds(postmaster: int) -> float:
     """What the server has used, with its processes that have ended; 0 where there is no /proc."""
-    with suppress(OSError):
-        _, _, rest = Path(f"/proc/{postmaster}/stat").read_text().rpartition(") ")
-        return sum(map(int, rest.split()[11:15])) / os.sysconf("SC_CLK_TCK")
-    return 0.0
+    ticks = 0
+    for file in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(OSError):
+            pid, _, rest = file.read_text().partition(" ")
+            facts = rest.rpartition(") ")[2].split()
+            if postmaster in (int(pid), int(facts[1])):
+                ticks += sum(map(int, facts[11:15]))
+    return ticks / os.sysconf("SC_CLK_TCK")
 
 
 def main() -> None:
@@ -153,7 +157,6 @@ def main() -> None:
                 started, used, served = time.perf_counter(), time.process_time(), cpu_seconds(pid)
                 report = importer.run([file], dry_run=dry, watch=stopwatch(seconds))
                 took = time.perf_counter() - started
-                time.sleep(0.2)  # until the postmaster has heard that its child is gone
                 served = cpu_seconds(pid) - served
                 used = time.process_time() - used
                 steps = ", ".join(f"{name.lower()} {s:.1f} s" for name, s in seconds.items())

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from testbed.mail_server import MailServer
 from testbed.rows import EVENING, column, insert, one, reservation_row
 
 if TYPE_CHECKING:
@@ -37,14 +38,15 @@ class Ended:
 def run(database_url: str) -> Callable[..., Ended]:
     """Run `padelops` on this test's database, as ana."""
 
-    def run(*arguments: str) -> Ended:
+    def run(*arguments: str, **environment: str) -> Ended:
         kept = {
             name: os.environ[name] for name in ("PATH", "HOME", "PYTHONPATH") if name in os.environ
         }
         done = subprocess.run(
             [sys.executable, "-m", "padelops", *arguments],
             env=kept
-            | {"LANG": "C.UTF-8", "PADELOPS_DATABASE_URL": database_url, "PADELOPS_ACTOR": "ana"},
+            | {"LANG": "C.UTF-8", "PADELOPS_DATABASE_URL": database_url, "PADELOPS_ACTOR": "ana"}
+            | environment,
             stdin=subprocess.DEVNULL,
             capture_output=True,
             encoding="utf-8",
@@ -135,6 +137,19 @@ def test_what_makes_no_sense_is_refused_in_one_line(
     assert (code, "") == (ended.code, ended.out)
     assert ended.err.startswith(f"padelops: {error}: ")
     assert 1 == ended.err.count("\n")
+
+
+def test_a_worker_takes_its_leave_of_the_mail_server(run: Callable[..., Ended], psql: Any) -> None:
+    """
+    Who ends says QUIT: a server that is hung up on logs an error, and keeps its place for a while.
+    """
+    insert(psql, "claims", reservation_row(psql, price_source="tariff", player_email="a@b.example"))
+    with MailServer() as server:
+        mail = {"PADELOPS_SMTP_URL": server.url, "PADELOPS_MAIL_FROM": "bookings@club.example"}
+        ended = run("worker", "--once", **mail)
+
+    assert 0 == ended.code
+    assert (1, 1) == (server.post.connections, server.post.farewells)
 
 
 def test_a_message_that_was_delivered_is_not_sent_again(

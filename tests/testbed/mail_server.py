@@ -35,6 +35,7 @@ class Post:
     received: list[EmailMessage] = field(default_factory=list)
     tries: Counter[str] = field(default_factory=Counter)
     connections: int = 0
+    farewells: int = 0
 
     def ids(self) -> list[str]:
         """The Message-IDs of what was accepted, in order."""
@@ -175,7 +176,11 @@ class _Handler:
 
 
 class _Faulty(SMTP):
-    """Hangs up after "go ahead", when the mail is on its way."""
+    """Hangs up after "go ahead", when the mail is on its way; counts who says goodbye."""
+
+    async def smtp_QUIT(self, arg: str) -> None:  # noqa: N802 - aiosmtpd's name
+        self.event_handler.server.post.farewells += 1
+        await super().smtp_QUIT(arg)
 
     async def smtp_DATA(self, arg: str) -> None:  # noqa: N802 - aiosmtpd's name
         if self.event_handler.fault == "hang_up_mid_data":

@@ -14,7 +14,7 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Self, TypeAlias
 
 from padelops.errors import OutcomeUnknown, Unavailable
 from padelops.model import Door, Origin
@@ -57,14 +57,30 @@ class Chore:
 
 @dataclass(slots=True)
 class Worker:
-    """Goes round its chores until told to stop."""
+    """
+    Goes round its chores until told to stop. Close it, or use it as a context manager.
+
+    Attributes:
+        leave: says goodbye to whom the chores have been talking to.
+    """
 
     name: str
     database: Database
     chores: tuple[Chore, ...]
     clock: Callable[[], datetime]
+    leave: Callable[[], None] = lambda: None
     _last: dict[str, datetime] = field(default_factory=dict)
     _started: datetime | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Say goodbye; a round afterwards begins anew."""
+        self.leave()
 
     def round(self, stop: Stop, *, all_chores: bool = False) -> dict[str, int]:
         """

@@ -97,4 +97,5 @@ def worker_of(desk: Desk) -> Worker:
             Chore("old_counts", forget, timedelta(hours=1)),
         ),
         desk.now,
+        delivery.close,
     )

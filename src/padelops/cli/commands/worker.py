@@ -35,8 +35,7 @@ def worker(
 
     SIGTERM and Ctrl-C finish the row in hand. Exit status: 0 also when stopped so.
     """
-    with opened() as desk, _asked_to_stop() as asked:
-        worker = desk.worker()
+    with opened() as desk, _asked_to_stop() as asked, desk.worker() as worker:
         if once:
             done = worker.until_idle(asked.is_set)
         else:
