@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from padelops.booking.cache import TTL_S, Contents
 from padelops.errors import CacheUnavailable, CourtBusy, DatabaseUnavailable, NotPermitted
 from padelops.store import cache as tables
 
@@ -36,9 +37,26 @@ class DatabaseCache:
         with self._reachable() as tx:
             return tables.keys(tx, pattern, limit=limit)
 
-    def purge(self, pattern: str, *, batch: int) -> int:
+    def purge(self, pattern: str, *, batch: int) -> Iterator[int]:
+        while True:
+            with self._reachable() as tx:
+                deleted = tables.purge(tx, pattern, batch=batch)
+            if not deleted:
+                return
+            yield deleted
+
+    def contents(self, *, most: int) -> Contents:
         with self._reachable() as tx:
-            return tables.purge(tx, pattern, batch=batch)
+            rows = tables.contents(tx, ttl_s=TTL_S, most=most)
+        return Contents(
+            where="a table in the database",
+            entries=sum(row.entries for row in rows),
+            size_bytes=sum(row.size_bytes for row in rows),
+            oldest_s=max((row.oldest_s for row in rows), default=None),
+            newest_s=min((row.newest_s for row in rows), default=None),
+            kinds={row.kind: row.entries for row in rows},
+            complete=sum(row.entries for row in rows) < most,
+        )
 
     def close(self) -> None:
         """The pool belongs to the desk."""

@@ -7,10 +7,12 @@ cache must cost less than the answer it saves.
 
 from __future__ import annotations
 
+from collections import Counter
 from contextlib import contextmanager
 from itertools import islice
 from typing import TYPE_CHECKING
 
+from padelops.booking.cache import TTL_S, Contents, kind_of
 from padelops.errors import CacheUnavailable, InvalidInput
 
 if TYPE_CHECKING:
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
 PREFIX = "padelops:"
 TIMEOUT_S = 0.25
 SEPARATOR = "\n"
+ASKED_AT_ONCE = 1000
 
 
 class RedisCache:
@@ -73,10 +76,54 @@ class RedisCache:
             found = islice(self._client.scan_iter(match=_glob(pattern), count=1000), limit)
             return [key.decode(errors="replace").removeprefix(PREFIX) for key in found]
 
-    def purge(self, pattern: str, *, batch: int) -> int:
+    def purge(self, pattern: str, *, batch: int) -> Iterator[int]:
+        """By one scan from end to end: a Redis shared with others may hold millions of theirs."""
+        for keys in self._batches(pattern, batch):
+            with self._reachable():
+                deleted = int(self._client.unlink(*keys))
+            yield deleted
+
+    def contents(self, *, most: int) -> Contents:
+        kinds: Counter[str] = Counter()
+        size, ages = 0, list[float]()
+        for keys in self._batches("*", min(most, ASKED_AT_ONCE)):
+            asked = keys[: most - sum(kinds.values())]
+            for key, kept, left_ms in zip(asked, *self._sizes(asked), strict=True):
+                if left_ms > 0:  # else it ran out meanwhile
+                    kinds[kind_of(key.decode(errors="replace").removeprefix(PREFIX))] += 1
+                    size += len(key) + kept
+                    ages.append(max(0.0, TTL_S - left_ms / 1000))
+            if sum(kinds.values()) >= most:
+                break
+        return Contents(
+            where="Redis",
+            entries=sum(kinds.values()),
+            size_bytes=size,
+            oldest_s=max(ages, default=None),
+            newest_s=min(ages, default=None),
+            kinds=dict(sorted(kinds.items())),
+            complete=sum(kinds.values()) < most,
+        )
+
+    def _sizes(self, keys: list[bytes]) -> tuple[list[int], list[int]]:
+        with self._reachable(), self._client.pipeline(transaction=False) as pipeline:
+            for key in keys:
+                pipeline.strlen(key)
+            for key in keys:
+                pipeline.pttl(key)
+            answers: list[int] = pipeline.execute()
+        return answers[: len(keys)], answers[len(keys) :]
+
+    def _batches(self, pattern: str, batch: int) -> Iterator[list[bytes]]:
+        """The matching keys by SCAN, which never holds up the others as KEYS would."""
         with self._reachable():
-            keys = list(islice(self._client.scan_iter(match=_glob(pattern), count=batch), batch))
-            return int(self._client.unlink(*keys)) if keys else 0
+            scan = self._client.scan_iter(match=_glob(pattern), count=max(batch, ASKED_AT_ONCE))
+        while True:
+            with self._reachable():
+                keys = list(islice(scan, batch))
+            if not keys:
+                return
+            yield keys
 
     def close(self) -> None:
         self._client.close()

@@ -10,13 +10,14 @@ and a cache that was away comes back harmless. What it saves is the computing an
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, TypeVar
 from zlib import crc32
 
 from padelops.errors import CacheUnavailable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from padelops.booking.counts import Counts
 
@@ -27,6 +28,32 @@ CHECKSUM = 8
 
 TTL_S = 15 * 60
 """Seconds after which an unused value makes room; truth never depends on it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Contents:
+    """
+    What a cache keeps.
+
+    Attributes:
+        size_bytes: of keys and values; where `complete` is not set, of those that were looked at.
+        oldest_s, newest_s: how long ago they were put there; None where nothing is kept.
+        kinds: entries by the part of their key before the first colon.
+        complete: whether every entry was looked at.
+    """
+
+    where: str
+    entries: int
+    size_bytes: int
+    oldest_s: float | None
+    newest_s: float | None
+    kinds: dict[str, int]
+    complete: bool
+
+
+def kind_of(key: str) -> str:
+    """What a key is about: `reservation_availability` of `reservation_availability:centro:…`."""
+    return key.partition(":")[0]
 
 
 class Cache(Protocol):
@@ -50,8 +77,12 @@ class Cache(Protocol):
         """Up to `limit` keys that match a `*` pattern."""
         ...
 
-    def purge(self, pattern: str, *, batch: int) -> int:
-        """Delete up to about `batch` matching keys; how many were deleted, 0 when none is left."""
+    def purge(self, pattern: str, *, batch: int) -> Iterator[int]:
+        """Delete what matches, about `batch` keys with each step; how many that step deleted."""
+        ...
+
+    def contents(self, *, most: int) -> Contents:
+        """What is kept; looks at `most` entries at the most."""
         ...
 
     def close(self) -> None: ...

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from psycopg.rows import class_row
 
 from padelops.store.queries import statements
 
@@ -39,6 +42,23 @@ def keys(tx: Tx, pattern: str, *, limit: int) -> list[str]:
 def purge(tx: Tx, pattern: str, *, batch: int) -> int:
     """Delete up to `batch` keys that match; how many were deleted."""
     return tx.execute(_SQL["purge_like"], {"pattern": like(pattern), "batch": batch}).rowcount
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Kind:
+    """Entries whose keys begin alike; ages in seconds, sizes of keys and values."""
+
+    kind: str
+    entries: int
+    size_bytes: int
+    oldest_s: float
+    newest_s: float
+
+
+def contents(tx: Tx, *, ttl_s: int, most: int) -> list[Kind]:
+    """What is kept and has not run out, by kind; looks at `most` entries at the most."""
+    with tx.cursor(row_factory=class_row(Kind)) as cursor:
+        return cursor.execute(_SQL["contents"], {"ttl_s": ttl_s, "most": most}).fetchall()
 
 
 def sweep(tx: Tx) -> int:

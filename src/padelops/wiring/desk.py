@@ -8,6 +8,7 @@ its own: each method hands what it was given to the room that knows, with the cl
 from __future__ import annotations
 
 from contextlib import nullcontext
+from dataclasses import replace
 from datetime import UTC, date, datetime, time
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Self
@@ -32,7 +33,7 @@ from padelops.wiring.databases import open_database
 from padelops.wiring.flushing import Flusher
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
     from decimal import Decimal
     from pathlib import Path
 
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
     from padelops.booking.payments import PaymentPath
     from padelops.booking.pricing import Quote
     from padelops.booking.search import Page, SearchRequest
+    from padelops.ops.cache_care import Warmed
     from padelops.ops.indicators import Rhythm
     from padelops.ops.integrity import IntegrityValidator
     from padelops.ops.metrics import Readings
@@ -235,6 +237,14 @@ class Desk:
             if not found.certain:
                 timed.degraded("uncertain")
         return found
+
+    def warm_cache(self, days: Sequence[date], club: str, *, minutes: int | None = None) -> Warmed:
+        """Have a club's coming days in the cache before somebody asks. See `ops.cache_care`."""
+        from padelops.ops.cache_care import warm  # noqa: PLC0415
+
+        # With counts of its own: what is asked in advance is no hit and no miss of anybody's.
+        desk = replace(self._availability, counts=Counts(self.now))
+        return warm(desk, club, days, minutes=minutes, now=self.now())
 
     def search(self, request: SearchRequest) -> Page:
         """One page of reservations. See `booking.search`."""

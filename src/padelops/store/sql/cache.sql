@@ -22,5 +22,14 @@ SELECT key FROM cache_entries
 DELETE FROM cache_entries
  WHERE key IN (SELECT key FROM cache_entries WHERE key LIKE %(pattern)s ESCAPE '\' LIMIT %(batch)s);
 
+-- name: contents
+-- An entry runs out a fixed time after it was put there, so that says how old it is.
+SELECT split_part(key, ':', 1) AS kind, count(*)::int AS entries,
+       sum(octet_length(key) + octet_length(stamp) + octet_length(value))::bigint AS size_bytes,
+       greatest(0, extract(epoch FROM clock_timestamp() - min(expires_at)) + %(ttl_s)s)::float8 AS oldest_s,
+       greatest(0, extract(epoch FROM clock_timestamp() - max(expires_at)) + %(ttl_s)s)::float8 AS newest_s
+  FROM (SELECT * FROM cache_entries WHERE expires_at > clock_timestamp() LIMIT %(most)s) AS kept
+ GROUP BY 1 ORDER BY 1;
+
 -- name: sweep
 DELETE FROM cache_entries WHERE expires_at <= clock_timestamp();
