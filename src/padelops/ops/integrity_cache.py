@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from padelops.booking.availability import Availability, AvailabilityDesk
-    from padelops.booking.cache import Cache
+    from padelops.booking.cache import Cache, Contents
 
 DAYS = "reservation_availability:"
 """How the keys of kept days begin; see `AvailabilityDesk`."""
@@ -47,10 +47,13 @@ class OnlyRead:
     def keys(self, pattern: str, *, limit: int) -> list[str]:
         return self._cache.keys(pattern, limit=limit)
 
-    def purge(self, pattern: str, *, batch: int) -> int:
+    def purge(self, pattern: str, *, batch: int) -> Iterator[int]:
         """Delete nothing."""
         del pattern, batch
-        return 0
+        return iter(())
+
+    def contents(self, *, most: int) -> Contents:
+        return self._cache.contents(most=most)
 
     def close(self) -> None:
         """The cache belongs to the desk."""
