@@ -13,7 +13,10 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from padelops.errors import Unavailable
+
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
 KEPT_S = 7 * 24 * 3600
@@ -45,6 +48,20 @@ class ServerLog:
         """All of `startup.log`, and what came to the others after `sizes` was taken."""
         days = [_tail(path, sizes.get(path, 0)) for path in sorted(self._days())]
         return "\n".join([_tail(self.startup, 0), *days])
+
+    def lines(self) -> Iterator[str]:
+        """
+        Every line of the last week, the oldest file first.
+
+        Raises:
+            Unavailable: a file cannot be read; what it says is then unknown.
+        """
+        try:
+            for path in sorted(self._days(), key=lambda path: path.stat().st_mtime):
+                with path.open(encoding="utf-8", errors="replace") as file:
+                    yield from file
+        except OSError as exc:
+            raise Unavailable(f"The server's log cannot be read: {exc.strerror}.") from exc
 
     def drop_old(self) -> None:
         """The server itself overwrites a weekday's file only if it runs at that midnight."""

@@ -235,6 +235,12 @@ def say(ctx: typer.Context, text: str) -> None:
     Terminal.of(ctx).say(text)
 
 
+def warn(ctx: typer.Context, text: str) -> None:
+    """One line on standard error, also with `--quiet`: all went well, but somebody must know."""
+    del ctx
+    streams.write_talk(harmless(text) + "\n")
+
+
 @contextmanager
 def progress(ctx: typer.Context, title: str, total: int | None = None) -> Iterator[Advance]:
     """

@@ -81,9 +81,11 @@ def operator_lock(database: Database, name: str, *, purpose: str, origin: Origin
             )
         yield Held(tx, name)
     finally:
-        # Closing frees the lock; where the server is gone it is free already.
+        # Closing frees it too, but only once the server has noticed, and whoever comes next may be
+        # quicker. Where the server is gone the lock is gone with it.
         with suppress(psycopg.Error):
-            tx.close()
+            operator_locks.release(tx)
+        tx.close()
 
 
 def _take(tx: Tx, name: str) -> None:

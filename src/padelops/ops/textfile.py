@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
-from pathlib import Path
+from typing import TYPE_CHECKING
 
-from padelops.errors import InvalidInput, OutputFailed
+from padelops.errors import InvalidInput
+from padelops.ops.whole_files import write_whole
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 def replace_textfile(path: Path, text: str) -> None:
@@ -19,18 +21,4 @@ def replace_textfile(path: Path, text: str) -> None:
     """
     if path.suffix != ".prom":
         raise InvalidInput("A textfile's name ends in .prom: node_exporter reads no other.")
-    try:
-        handle, beside = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        try:
-            with os.fdopen(handle, "w", encoding="utf-8") as file:
-                file.write(text)
-                file.flush()
-                os.fsync(file.fileno())
-                # mkstemp lets only us read it; the collector is somebody else.
-                os.fchmod(file.fileno(), 0o644)
-            Path(beside).replace(path)
-        except BaseException:
-            Path(beside).unlink(missing_ok=True)
-            raise
-    except OSError as exc:
-        raise OutputFailed(f"{path} could not be written: {exc.strerror or exc}.") from exc
+    write_whole(path, text)

@@ -70,6 +70,11 @@ def is_mine(tx: Tx, name: str) -> bool:
     return bool(row and row[0])
 
 
+def release(tx: Tx) -> None:
+    """Let go of every lock of this session, at once."""
+    tx.execute(_SQL["release_locks"])
+
+
 def holders(tx: Tx, name: str | None = None) -> list[Holder]:
     """Who has this lock, or any operator lock, at this moment."""
     with tx.cursor(row_factory=class_row(Holder)) as cursor:

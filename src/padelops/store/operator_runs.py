@@ -97,12 +97,17 @@ def abandon(tx: Tx, action: str, *, now: datetime) -> list[OperatorRun]:
 
 
 def runs(
-    tx: Tx, action: str, *, run_id: UUID | None = None, task: str | None = None, limit: int
+    tx: Tx,
+    action: str,
+    *,
+    run_id: UUID | None = None,
+    tasks: Sequence[str] | None = None,
+    limit: int,
 ) -> list[OperatorRun]:
-    """The newest pieces of work, newest first."""
+    """The newest pieces of work, newest first: of all tasks, or of these."""
     with tx.cursor(row_factory=class_row(OperatorRun)) as cursor:
         return cursor.execute(
-            _SQL["runs"], {"action": action, "run_id": run_id, "task": task, "limit": limit}
+            _SQL["runs"], {"action": action, "run_id": run_id, "tasks": tasks, "limit": limit}
         ).fetchall()
 
 

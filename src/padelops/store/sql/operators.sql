@@ -23,6 +23,9 @@ UPDATE operator_locks
        backend_pid = pg_backend_pid(), since = clock_timestamp()
  WHERE name = %(name)s;
 
+-- name: release_locks
+SELECT pg_advisory_unlock_all();
+
 -- name: lock_is_mine
 SELECT EXISTS (
     SELECT FROM pg_locks AS held
@@ -68,7 +71,7 @@ SELECT id, run_id, action, task, started_at, ended_at, outcome, summary, actor, 
   FROM operator_runs
  WHERE action = %(action)s
    AND (%(run_id)s::uuid IS NULL OR run_id = %(run_id)s)
-   AND (%(task)s::text IS NULL OR task = %(task)s)
+   AND (%(tasks)s::text[] IS NULL OR task = ANY(%(tasks)s))
  ORDER BY id DESC
  LIMIT %(limit)s;
 
