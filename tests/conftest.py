@@ -30,6 +30,7 @@ from padelops.adapters.embedded_postgres import EmbeddedPostgres
 from padelops.settings import Settings
 from padelops.wiring import Desk, open_desk, upgrade_schema
 from testbed.clock import Clock
+from testbed.labs import running_lab
 from testbed.pair import Pair, pair_of
 
 TYPE_CHECKING = False
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from padelops.api.app import App
+    from padelops.lab.laboratory import Lab
 
 BINDIR = "PADELOPS_TEST_PG_BINDIR"
 """Set it to run the tests on another PostgreSQL than the wheel's."""
@@ -361,3 +363,13 @@ def pair(seed: EmbeddedPostgres, memory: Path) -> Iterator[Pair]:
     """A primary and its synchronous standby of this test's own."""
     with pair_of(seed, memory / f"pair-{uuid4().hex[:4]}") as pair:
         yield pair
+
+
+@pytest.fixture(scope="session")
+def lab() -> Iterator[Lab]:
+    """
+    One cluster for every test that needs one; put them all into `xdist_group("lab")`. What a test
+    breaks it brings back, with `up`.
+    """
+    with running_lab() as lab:
+        yield lab

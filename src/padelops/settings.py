@@ -42,6 +42,16 @@ class Settings(BaseModel):
         description="all servers, as a role that may promote: postgresql://admin@db1,db2/padelops"
         " (default: `PADELOPS_DATABASE_URL`)",
     )
+    patroni_urls: str | None = Field(
+        default=None,
+        description="http://db1:8008,http://db2:8008 where Patroni decides who is primary",
+    )
+    patroni_user: str | None = Field(default=None, description="for Patroni's REST API")
+    patroni_password: SecretStr | None = Field(default=None, description="of that user")
+    etcd_urls: SecretStr | None = Field(
+        default=None,
+        description="http://etcd:2379/service: ends the lease of a dead leader at once",
+    )
     fence_command: str | None = Field(
         default=None, description="cuts a failed primary off for good; 0 means it is cut off"
     )

@@ -7,8 +7,7 @@ from __future__ import annotations
 import os
 import signal
 import threading
-import time
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from pydantic import SecretStr
@@ -18,13 +17,13 @@ from padelops.errors import (
     DatabaseUnavailable,
     LockHeld,
     NotPermitted,
-    OutcomeUnknown,
     PadelopsError,
     PartlyDone,
     SafetyGate,
 )
 from padelops.ops.failover_gates import DataLossPossible, Kind, TwoPrimaries
 from padelops.wiring.failover import opened_failover
+from testbed.bookings import Booking
 from testbed.clock import Clock
 from testbed.pair import Pair, children_of
 from testbed.waiting import until
@@ -83,64 +82,17 @@ def test_a_switchover_and_back(pair: Pair, failover: Failover) -> None:
     )
 
 
-class Booking(threading.Thread):
-    """A player's app that books one free slot after the other, and keeps what was acknowledged."""
-
-    def __init__(self, pair: Pair) -> None:
-        super().__init__(daemon=True)
-        self.pair = pair
-        self.acknowledged: list[int] = []
-        self.unknown: list[str] = []
-        self.over = threading.Event()
-
-    def run(self) -> None:
-        with open_desk(self.pair.settings(), clock=Clock()) as desk:
-            for number in range(1000):
-                if self.over.is_set():
-                    return
-                start = f"2026-12-{1 + number // 12:02}T{9 + number % 12:02}:00"
-                try:
-                    made = desk.book("centro/4", start, minutes=60, player="P", key=f"k{number}")
-                except OutcomeUnknown as exc:
-                    self.unknown.append(exc.facts["key"])
-                except PadelopsError:
-                    time.sleep(0.02)
-                else:
-                    self.acknowledged.append(made.reservation.id)
-
-    def __enter__(self) -> Self:
-        self.start()
-        until(lambda: len(self.acknowledged) > 3)
-        return self
-
-    def __exit__(self, kind: object, *_: object) -> None:
-        before = len(self.acknowledged)
-        if kind is None:
-            until(lambda: len(self.acknowledged) > before + 3)
-        self.over.set()
-        self.join(30)
-        assert not self.is_alive()
-
-
 def test_bookings_go_on_through_a_switchover(pair: Pair, failover: Failover) -> None:
     """
     The same desk books before and after on connections that died meanwhile; all acknowledged ones
     are there, once, and each key settles what was unknown.
     """
-    with Booking(pair) as booking:
+    with Booking(pair.settings()) as booking:
         assert change(failover).failed is None
 
-    there = names(pair, pair.b)
-    assert set(booking.acknowledged) <= set(there)
-    assert [] == [key for key in booking.unknown if settled(pair, key) is None]
-    assert 0 == pair.ask(pair.b, "SELECT count(*) - count(DISTINCT idempotency_key) FROM claims")
-
-
-def settled(pair: Pair, key: str) -> int | None:
-    number = int(key[1:])
-    start = f"2026-12-{1 + number // 12:02}T{9 + number % 12:02}:00"
-    with open_desk(pair.settings(), clock=Clock()) as desk:
-        return desk.book("centro/4", start, minutes=60, player="P", key=key).reservation.id
+    assert set(booking.acknowledged) <= set(booking.there())
+    assert len(booking.unknown) == len(booking.settle())
+    assert [] == booking.keys_used_twice()
 
 
 @pytest.mark.parametrize("death", ["killed", "stopped"])
@@ -152,7 +104,7 @@ def test_a_primary_that_died(pair: Pair, failover: Failover, death: str) -> None
     failover.observe()
     pid = pair.a.status().pid
     assert pid is not None
-    with Booking(pair) as booking:
+    with Booking(pair.settings()) as booking:
         if death == "killed":
             pair.kill(pair.a)
         else:

@@ -19,21 +19,13 @@ from padelops.lab.laboratory import Lab, Wish
 from padelops.lab.state import Process
 from padelops.settings import Settings
 from padelops.wiring import open_desk
-from testbed.labs import guarded_lab, running_lab
+from testbed.labs import guarded_lab
 from testbed.waiting import until
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
 pytestmark = pytest.mark.xdist_group("lab")
-
-
-@pytest.fixture(scope="module")
-def lab() -> Iterator[Lab]:
-    """One cluster for the tests of this file."""
-    with running_lab() as lab:
-        yield lab
 
 
 def padelops(lab: Lab, *arguments: str) -> subprocess.CompletedProcess[str]:

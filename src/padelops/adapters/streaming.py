@@ -9,18 +9,16 @@ folder is here, and over SQL taking its write permission, its acknowledgements a
 
 from __future__ import annotations
 
-import os
-import shlex
 import socket
-import subprocess
 import time
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from padelops.adapters.operator_commands import FENCE, REJOIN, run_command
 from padelops.adapters.rejoining import keep_down, rejoin
-from padelops.errors import DatabaseUnavailable, PadelopsError, PartlyDone, Unavailable
+from padelops.errors import DatabaseUnavailable, PadelopsError, PartlyDone
 from padelops.store import nodes
 from padelops.store.nodes import Cluster, Reach
 
@@ -29,7 +27,6 @@ if TYPE_CHECKING:
 
     from padelops.store.nodes import Node, Servers
 
-COMMAND_TIMEOUT_S = 60
 FENCE_TIMEOUT_S = 10
 PROMOTE_TIMEOUT_S = 20
 PAUSE_S = 0.05
@@ -46,6 +43,7 @@ class StreamingDriver:
     """
 
     name = "streaming"
+    managed = False
     patience_s = 30.0
 
     def __init__(
@@ -84,7 +82,7 @@ class StreamingDriver:
     def how_to_fence(self, old: Node) -> str | None:
         """By what means this server would be fenced; None where there is none."""
         if self._fence_command:
-            return "PADELOPS_FENCE_COMMAND"
+            return FENCE
         if _local_data(old):
             return "ending it and keeping it down"
         if old.facts is not None and old.facts.superuser:
@@ -99,8 +97,8 @@ class StreamingDriver:
             Unavailable: it could not be made sure.
         """
         if self._fence_command:
-            self._command(self._fence_command, "PADELOPS_FENCE_COMMAND", old, None)
-            return "PADELOPS_FENCE_COMMAND ended with 0"
+            run_command(self._fence_command, FENCE, old)
+            return f"{FENCE} ended with 0"
         if old.reach is Reach.UP:
             with suppress(PadelopsError):
                 return self._fence_over_sql(old)
@@ -172,7 +170,6 @@ class StreamingDriver:
                 f"On its machine: padelops failover rejoin DATA_FOLDER --primary "
                 f"'host={new.address.host} port={new.address.port} application_name={old.name}'"
             ),
-            "Run this command again: it verifies and finishes.",
         ]
 
     def rejoin(self, old: Node, new: Node, *, sync_names: str) -> str:
@@ -189,8 +186,8 @@ class StreamingDriver:
                 if slot:
                     nodes.have_slot(tx, slot)
             if self._rejoin_command:
-                self._command(self._rejoin_command, "PADELOPS_REJOIN_COMMAND", old, new)
-                return "PADELOPS_REJOIN_COMMAND ended with 0"
+                run_command(self._rejoin_command, REJOIN, old, new)
+                return f"{REJOIN} ended with 0"
             if data := _local_data(old):
                 done = rejoin(
                     data,
@@ -225,31 +222,6 @@ class StreamingDriver:
             sync_names = '"{}"'.format(follower.replace('"', '""'))
         with self.servers.session(new.address) as tx:
             nodes.have_sync(tx, sync_names)
-
-    def _command(self, command: str, variable: str, node: Node, new: Node | None) -> None:
-        try:
-            done = subprocess.run(  # noqa: S603 - no shell; the operator's own command
-                shlex.split(command),
-                stdin=subprocess.DEVNULL,
-                capture_output=True,
-                text=True,
-                errors="replace",
-                timeout=COMMAND_TIMEOUT_S,
-                check=False,
-                env={
-                    **os.environ,
-                    "PADELOPS_NODE": node.name,
-                    "PADELOPS_NODE_ADDRESS": str(node.address),
-                    "PADELOPS_PRIMARY_ADDRESS": str(new.address) if new else "",
-                },
-            )
-        except (OSError, ValueError) as exc:
-            raise Unavailable(f"{variable} could not be run: {exc}.") from exc
-        except subprocess.TimeoutExpired as exc:
-            raise Unavailable(f"{variable} did not end within {COMMAND_TIMEOUT_S} s.") from exc
-        if done.returncode != 0:
-            said = next(iter(reversed(done.stderr.strip().splitlines())), "it said nothing")
-            raise Unavailable(f"{variable} ended with {done.returncode}: {said[:300]}")
 
 
 def names_it(sync_names: str, name: str) -> bool:

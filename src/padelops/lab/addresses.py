@@ -10,14 +10,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 from urllib.parse import quote, urlencode
 
-from padelops.adapters.postgres_cluster import DATABASE, ROLE
+from padelops.adapters.postgres_cluster import ADMIN, DATABASE, ROLE
 
 if TYPE_CHECKING:
     from padelops.lab.folder import Folder
     from padelops.lab.state import State
 
+NAMESPACE = "padelops"
+"""Of the cluster's keys in its store."""
+
 CONNECT_TIMEOUT_S = 2
-CLIENT = {
+CLIENT: dict[str, str | int] = {
     "target_session_attrs": "read-write",
     "connect_timeout": CONNECT_TIMEOUT_S,
     "keepalives": 1,
@@ -29,11 +32,35 @@ CLIENT = {
 """Seconds, and milliseconds for the last."""
 
 
+def variables(folder: Folder, state: State) -> dict[str, str]:
+    """What points padelops at a lab: bookings at its primary, failover at all of it."""
+    found = {
+        "PADELOPS_DATABASE_URL": database_url(folder, state),
+        "PADELOPS_CLUSTER_URL": cluster_url(folder, state),
+    }
+    if state.kind == "patroni":
+        found["PADELOPS_PATRONI_URLS"] = ",".join(
+            f"http://127.0.0.1:{node.rest_port}" for node in state.nodes
+        )
+    if state.store == "etcd":
+        found["PADELOPS_ETCD_URLS"] = f"http://127.0.0.1:{state.store_port}/{NAMESPACE}"
+    return found
+
+
 def database_url(folder: Folder, state: State) -> str:
     """
     The multi-host address; the password stays in a file that only we may read.
     """
     ports = [node.door_port or node.postgres_port for node in state.nodes]
+    return _url(ROLE, ports, {**CLIENT, "passfile": str(folder.pgpass)})
+
+
+def cluster_url(folder: Folder, state: State) -> str:
+    """Every node itself, as the role that may look at it and promote it."""
+    ports = [node.postgres_port for node in state.nodes]
+    return _url(ADMIN, ports, {"passfile": str(folder.pgpass)})
+
+
+def _url(role: str, ports: list[int], options: dict[str, str | int]) -> str:
     hosts = ",".join(f"127.0.0.1:{port}" for port in ports)
-    options = urlencode({**CLIENT, "passfile": str(folder.pgpass)}, quote_via=quote)
-    return f"postgresql://{ROLE}@{hosts}/{DATABASE}?{options}"
+    return f"postgresql://{role}@{hosts}/{DATABASE}?{urlencode(options, quote_via=quote)}"

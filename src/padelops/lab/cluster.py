@@ -15,6 +15,7 @@ import yaml
 
 from padelops.adapters.postgres_cluster import ADMIN, ROLE, initdb_options
 from padelops.lab import parts, store
+from padelops.lab.addresses import NAMESPACE
 from padelops.lab.processes import environment
 from padelops.lab.state import Process
 
@@ -120,7 +121,7 @@ def settings(
     }
     return {
         "scope": state.name,
-        "namespace": "/padelops/",
+        "namespace": f"/{NAMESPACE}/",
         "name": node.name,
         "restapi": {"listen": rest, "connect_address": rest},
         **store.section(state.store, state.store_port, node, state.nodes, folder),

@@ -21,7 +21,7 @@ from pydantic import SecretStr
 from padelops.adapters.postgres_cluster import ADMIN, ROLE
 from padelops.errors import InvalidInput, NotFound, Refused
 from padelops.lab import cluster, observing, parts, processes, servers, store
-from padelops.lab.addresses import database_url
+from padelops.lab.addresses import variables
 from padelops.lab.folder import Folder
 from padelops.lab.runner import Runner
 from padelops.lab.state import Node, State
@@ -158,9 +158,7 @@ class Lab:
         for node in state.nodes:
             cluster.configure(self.folder, state, node, runner, passwords)
             state = state.having(cluster.process(self.folder, node, runner))
-        state = state.model_copy(
-            update={"variables": {"PADELOPS_DATABASE_URL": database_url(self.folder, state)}}
-        )
+        state = state.model_copy(update={"variables": variables(self.folder, state)})
         self.folder.write(state)
         return state
 

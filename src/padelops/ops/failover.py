@@ -148,6 +148,7 @@ class Failover:
             refused=refusal(found, cluster),
             data_loss_allowed=allowed,
             reason=reason,
+            asked_for=new.name if new and to else None,
         )
 
     def _last_primary(self, cluster: Cluster) -> Node | None:
@@ -235,6 +236,7 @@ class Failover:
             actor=self._actor,
             reason=plan.reason,
             data_loss_allowed=plan.data_loss_allowed,
+            asked_for=plan.asked_for,
         )
 
 

@@ -178,7 +178,8 @@ def _one_primary(cluster: Cluster) -> Gate:
     if len(many) > 1:
         shown = ", ".join(f"{node.name} (timeline {node.timeline})" for node in many)
         return Gate("one_primary", False, f"two servers take writes: {shown}", kind=TwoPrimaries)
-    return Gate("one_primary", True, f"{len(many)} servers take writes")
+    told = f"only {many[0].name} takes writes" if many else "no server takes writes"
+    return Gate("one_primary", True, told)
 
 
 def _managed(cluster: Cluster) -> Iterator[Gate]:

@@ -27,6 +27,8 @@ class Driver(Protocol):
     """What changes who is primary. It acts; it does not decide."""
 
     name: str
+    managed: bool
+    """Whether a cluster manager hands over by itself what it is asked to hand over."""
     patience_s: float
     """How long a promotion may take until its outcome counts as unknown."""
 
@@ -66,6 +68,7 @@ class Plan:
     refused: PadelopsError | None
     data_loss_allowed: bool
     reason: str
+    asked_for: str | None = None
     resumed: Record | None = None
 
     def as_json(self) -> dict[str, Any]:

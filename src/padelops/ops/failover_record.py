@@ -58,6 +58,7 @@ class Record:
     actor: str
     reason: str
     data_loss_allowed: bool
+    asked_for: str | None = None
     status: str = "running"
     steps: list[Step] = field(default_factory=list)
     remaining: list[str] = field(default_factory=list)

@@ -68,11 +68,23 @@ def servers_of(settings: Settings) -> Servers:
 
 
 def driver_of(settings: Settings) -> Driver:
-    """Plain streaming replication over SQL."""
+    """Patroni where its addresses are set, else plain streaming replication over SQL."""
+    servers = servers_of(settings)
+    if settings.patroni_urls:
+        from padelops.adapters.patroni import PatroniDriver  # noqa: PLC0415 - httpx
+
+        return PatroniDriver(
+            settings.patroni_urls,
+            servers,
+            user=settings.patroni_user,
+            password=settings.patroni_password,
+            etcd_urls=settings.etcd_urls,
+            fence_command=settings.fence_command,
+        )
     from padelops.adapters.streaming import StreamingDriver  # noqa: PLC0415
 
     return StreamingDriver(
-        servers_of(settings),
+        servers,
         fence_command=settings.fence_command,
         rejoin_command=settings.rejoin_command,
         bindir=settings.postgres_bindir,
