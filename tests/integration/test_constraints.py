@@ -509,13 +509,39 @@ def test_what_happened_is_neither_edited_nor_deleted(psql: Any, table: str) -> N
     assert constraint == refused(psql, f"DELETE FROM {table}")
 
 
-@pytest.mark.parametrize("table", ["audit_entries", "audit_seals", "payment_events", "claims"])
+@pytest.mark.parametrize(
+    "table",
+    ["audit_entries", "audit_seals", "payment_events", "claims", "payment_attempts", "refunds"],
+)
 def test_no_history_is_truncated(psql: Any, table: str) -> None:
     """
     TRUNCATE is refused, and so is a TRUNCATE that would cascade into these tables.
     """
     assert f"{table}_append_only" == refused(psql, f"TRUNCATE {table} CASCADE")
     assert refused(psql, "TRUNCATE clubs CASCADE").endswith("_append_only")
+
+
+@pytest.mark.parametrize(
+    "table",
+    ["messages", "clubs", "courts", "quarantine", "gateway_events"],
+)
+def test_what_nothing_refers_to_is_not_deleted_either(psql: Any, table: str) -> None:
+    """
+    A message, a club or court without a booking, a row in quarantine, an event taken in.
+    """
+    insert(psql, "claims", reservation_row(psql, price_source="tariff"))
+    club = insert(psql, "clubs", CLUB)
+    insert(psql, "courts", {"club_id": club, "name": "1"})
+    psql.execute(
+        "INSERT INTO quarantine (source, model, external_ref, record, reason, detail)"
+        " VALUES ('f', 'm', 'r', '{}', 'overlap', '')"
+    )
+    psql.execute("INSERT INTO gateway_events (gateway, event_id, kind) VALUES ('g', 'e', 'k')")
+    before = one(psql, f"SELECT count(*) FROM {table}")
+
+    assert f"{table}_append_only" == refused(psql, f"DELETE FROM {table}")
+    assert refused(psql, f"TRUNCATE {table} CASCADE").endswith("_append_only")
+    assert 0 < before == one(psql, f"SELECT count(*) FROM {table}")
 
 
 def test_claims_are_never_deleted(psql: Any) -> None:

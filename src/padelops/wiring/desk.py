@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from padelops.booking.pricing import Quote
     from padelops.booking.search import Page, SearchRequest
     from padelops.ops.cache_care import Warmed
+    from padelops.ops.erasure import Erased
     from padelops.ops.indicators import Rhythm
     from padelops.ops.integrity import IntegrityValidator
     from padelops.ops.metrics import Readings
@@ -290,6 +291,12 @@ class Desk:
         """The audit entries of one thing, first to last."""
         with self.counts.timed("audit"):
             return audit.history(self.database, subject, _as_id(subject_id))
+
+    def erase_player(self, email: str, *, dry_run: bool = False) -> Erased:
+        """Erase a person's data. See `ops.erasure`."""
+        from padelops.ops.erasure import erase_player  # noqa: PLC0415 - hardly ever
+
+        return erase_player(self.bulk, email, origin=self.origin, now=self.now(), dry_run=dry_run)
 
     def seal_audit(self) -> list[Any]:
         """Seal the audit entries of all finished transactions."""
