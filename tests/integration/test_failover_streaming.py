@@ -7,16 +7,18 @@ from __future__ import annotations
 import os
 import signal
 import threading
+import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from pydantic import SecretStr
 
-from padelops import open_desk
+from padelops import Desk, open_desk
 from padelops.errors import (
     DatabaseUnavailable,
     LockHeld,
     NotPermitted,
+    OutcomeUnknown,
     PadelopsError,
     PartlyDone,
     SafetyGate,
@@ -376,3 +378,61 @@ def test_a_standby_that_nobody_could_ask(pair: Pair, failover: Failover) -> None
         failover._driver.servers.session(failover._driver.servers.addresses[1]),
     ):
         pass
+
+
+def test_a_synchronous_standby_that_is_lost(pair: Pair) -> None:
+    """
+    A booking ends with its budget, as unknown; its key settles it once a standby confirms again.
+    """
+    settings = pair.settings(level1_budget_ms=500)
+    with open_desk(settings, clock=Clock()) as desk:
+        made = desk.book("centro/1", AT, minutes=60, player="A").reservation.id
+        receiver = pair.ask(pair.b, "SELECT pid FROM pg_stat_wal_receiver")
+        for process in (pair.b.status().pid or 0, receiver):
+            os.kill(process, signal.SIGSTOP)
+        for doing in (
+            lambda: desk.book("centro/2", AT, minutes=60, player="B", key="k"),
+            lambda: desk.book("centro/2", AT, minutes=60, player="B", key="k"),
+            lambda: desk.book(("centro/3", "centro/4"), AT, minutes=60, player="C"),
+            lambda: desk.cancel(made),
+        ):
+            begun = time.monotonic()
+            with pytest.raises(OutcomeUnknown):
+                doing()
+            assert time.monotonic() - begun < 15
+        for process in (receiver, pair.b.status().pid or 0):
+            os.kill(process, signal.SIGCONT)
+        until(lambda: replayed(desk))
+
+    assert 1 == pair.ask(pair.a, "SELECT count(*) FROM claims WHERE idempotency_key = 'k'")
+
+
+def replayed(desk: Desk) -> bool:
+    try:
+        return desk.book("centro/2", AT, minutes=60, player="B", key="k").replayed
+    except OutcomeUnknown:
+        return False
+
+
+def test_a_primary_that_stops_answering(pair: Pair) -> None:
+    """
+    Stopped in the middle of a conversation: whoever waits is let go, and told what nobody knows.
+    """
+    settings = pair.settings(level1_budget_ms=500)
+    with open_desk(settings, clock=Clock()) as desk:
+        desk.book("centro/1", AT, minutes=60, player="A")
+        pid = pair.a.status().pid or 0
+        family = [pid, *children_of(pid)]
+        for process in family:
+            os.kill(process, signal.SIGSTOP)
+        try:
+            with pytest.raises(OutcomeUnknown) as caught:
+                desk.book("centro/2", AT, minutes=60, player="B")
+            with pytest.raises(PadelopsError) as away:
+                desk.show(1)
+        finally:
+            for process in family:
+                os.kill(process, signal.SIGCONT)
+
+        assert caught.value.facts["key"]
+        assert away.value.retryable

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from contextlib import AbstractContextManager, contextmanager
 from functools import cached_property
+from time import monotonic
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 import psycopg
@@ -26,6 +27,7 @@ from padelops.errors import CommitLost, DatabaseUnavailable, InvalidInput, Outco
 from padelops.store.deadline import LOCK_SHARE, Deadline
 from padelops.store.driver_errors import explain, lost
 from padelops.store.pool import Pool, PoolExhausted
+from padelops.store.watch import NEVER, Watch
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -40,10 +42,20 @@ SYNC_WAIT_CANCELLED = "01000"
 cancelled: the commit then *returns normally*, visible but not replicated (DESIGN.md section 8)."""
 
 
+STATEMENTS = 8
+"""As many budgets may go by until the statements of one transaction are all answered. Each has its
+timeout at the server; this one is for a server that does not answer at all."""
+
+BULK_COMMIT_S = 30
+"""How long the commit of bulk work may wait for its standby; its statements may take any time."""
+
+
 class Tx(psycopg.Connection[TupleRow]):
     """A psycopg connection that remembers a commit which its standby never confirmed."""
 
     unreplicated = False
+    due = NEVER
+    overdue = False
 
     def run(self, statement: bytes, values: dict[str, Any]) -> psycopg.Cursor[TupleRow]:
         """
@@ -94,7 +106,11 @@ class Database:
             settings["statement_timeout"] = f"{budget_ms}ms"
             settings["lock_timeout"] = f"{int(budget_ms * LOCK_SHARE)}ms"
         self._options = " ".join(f"-c {name}={value}" for name, value in settings.items())
-        self._pool = Pool(self.connect, size=pool_size, timeout_s=connect_timeout_s)
+        self._pool = Pool(self._pooled, size=pool_size, timeout_s=connect_timeout_s)
+        self._deciding_s = NEVER if budget_ms is None else budget_ms / 1000
+        self._reading_s = self._deciding_s * STATEMENTS
+        self._commit_s = BULK_COMMIT_S if budget_ms is None else budget_ms / 1000
+        self._watch = Watch(self._commit_s)
 
     @cached_property
     def dialect(self) -> sqlalchemy.Dialect:
@@ -117,6 +133,11 @@ class Database:
             NotPermitted: the server refuses the role or password.
         """
         return self.connect_as(Tx)
+
+    def _pooled(self) -> Tx:
+        tx = self.connect()
+        self._watch.over(tx)
+        return tx
 
     def connect_as(self, kind: type[AnyTx]) -> AnyTx:
         """As `connect`, for a caller with a kind of connection of its own."""
@@ -142,10 +163,11 @@ class Database:
     def close(self) -> None:
         """Close every pooled connection."""
         self._pool.close_idle()
+        self._watch.wake()
 
     def reading(self) -> AbstractContextManager[Tx]:
         """A connection for statements that change nothing; losing it means: try again."""
-        return _Reading(self._pool)
+        return _Reading(self._pool, self._reading_s)
 
     def deciding(self) -> AbstractContextManager[Tx]:
         """
@@ -154,7 +176,7 @@ class Database:
         Raises:
             OutcomeUnknown: the connection or the caller was lost while the statement ran.
         """
-        return _Deciding(self._pool)
+        return _Deciding(self._pool, self._deciding_s)
 
     def settle(self) -> None:
         """
@@ -186,7 +208,7 @@ class Database:
         Raises:
             OutcomeUnknown: lost while committing. CourtBusy: no time is left to begin.
         """
-        with _Lent(self._pool) as tx:
+        with _Lent(self._pool, self._reading_s) as tx:
             try:
                 with explained():
                     # Two statements, one round trip: hence without parameters, and not prepared.
@@ -202,6 +224,7 @@ class Database:
                 _roll_back(tx)
                 return
             with unknown_if_lost(tx):
+                tx.due = monotonic() + self._commit_s
                 tx.execute("COMMIT")
 
 
@@ -213,10 +236,11 @@ class _Lent:
     replace cost a booking as much as its price.
     """
 
-    __slots__ = ("_pool", "_tx")
+    __slots__ = ("_patience_s", "_pool", "_tx")
 
-    def __init__(self, pool: Pool[Tx]) -> None:
+    def __init__(self, pool: Pool[Tx], patience_s: float) -> None:
         self._pool = pool
+        self._patience_s = patience_s
 
     def __enter__(self) -> Tx:
         try:
@@ -226,6 +250,7 @@ class _Lent:
                 "All database connections of this process are in use.",
                 fix="Raise PADELOPS_POOL_SIZE or send fewer requests at once.",
             ) from exc
+        self._tx.due = monotonic() + self._patience_s
         return self._tx
 
     def __exit__(
@@ -244,11 +269,12 @@ class _Lent:
 
     def _give_back(self) -> None:
         tx = self._tx
+        tx.due = NEVER
         if tx.closed:
             # Its idle siblings died with the same server.
             self._pool.close_idle()
-        elif tx.unreplicated or tx.pgconn.transaction_status:
-            # Doubtful, or left inside a transaction: never handed out again.
+        elif tx.unreplicated or tx.overdue or tx.pgconn.transaction_status:
+            # Doubtful, about to be cancelled, or left inside a transaction: never handed out again.
             tx.close()
         self._pool.give_back(tx)
 
