@@ -181,7 +181,7 @@ class Reindexer:
 
     def _resumed(self, tx: Tx, scope: str) -> tuple[UUID, set[str]]:
         """The run that was broken off last, and what it had done; a new one where none was."""
-        last = operator_runs.runs(tx, ACTION, tasks=(scope,), limit=1)
+        last = operator_runs.runs(tx, ACTION, tasks=[scope], limit=1)
         if not last or last[0].outcome == "ok":
             return uuid4(), set()
         if self.clock() - last[0].started_at > RESUMED_WITHIN:
