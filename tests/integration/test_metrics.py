@@ -183,14 +183,13 @@ def test_prometheus_computes_what_we_compute(desk: Desk, clock: Clock, tmp_path:
         pairs = ",".join(f'{label}="{value}"' for label, value in labels.items())
         told = ours.value(name, **labels)
         expression = ours.of(name).indicator.promql
-        only = "label_replace(vector(1), 'path', '{path}', '', '')".format(
-            **(labels or {"path": ""})
-        )
-        chosen = f"({expression}) and on(path) {only}" if labels else expression
+        if labels:
+            only = f"label_replace(vector(1), 'path', '{labels['path']}', '', '')"
+            expression = f"({expression}) and on(path) {only}"
         assert told is not None
         tests.append(
             {
-                "expr": f"abs(({chosen}) - {told!r}) < bool 1e-9",
+                "expr": f"abs(({expression}) - {told!r}) < bool 1e-9",
                 "eval_time": "5m",
                 "exp_samples": [{"labels": f"{{{pairs}}}", "value": 1}],
             }

@@ -64,16 +64,16 @@ def test_a_timed_body_tells_how_it_ended() -> None:
     """
     Once, with its time; errors go on to whoever waits for them.
     """
-    told: list[tuple[str, Outcome, str, float]] = []
+    told: list[tuple[tuple[str, str, str], float]] = []
     with Timed("pricing", lambda *what: told.append(what)) as timed:
         timed.degraded("fallback")
     with pytest.raises(CourtTaken), Timed("creation", lambda *what: told.append(what)):
         raise CourtTaken
 
     assert [("pricing", "degraded", "fallback"), ("creation", "refused", "court_taken")] == [
-        (path, outcome, code) for path, outcome, code, _ in told
+        ended for ended, _ in told
     ]
-    assert all(0 <= seconds < 60 for *_, seconds in told)
+    assert all(0 <= seconds < 60 for _, seconds in told)
 
 
 def test_every_limit_is_counted_exactly() -> None:

@@ -14,13 +14,13 @@ from __future__ import annotations
 import os
 import threading
 import weakref
-from collections import Counter, deque
+from collections import deque
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
-from padelops.booking.operations import LONGEST_CODE, Outcome, Tally, Timed
+from padelops.booking.operations import Outcome, Series, Tally, Timed, series
 from padelops.errors import DatabaseUnavailable, OutcomeUnknown
 from padelops.model import Door, Origin
 from padelops.store import counts as rows
@@ -50,34 +50,33 @@ KEPT_FOR = timedelta(days=35)
 FINE_FOR = timedelta(days=4)
 """By the minute, then by the hour: the longest window that burn rates look at is three days."""
 
+ONE_MINUTE = timedelta(minutes=1)
+NEVER = datetime.min.replace(tzinfo=UTC)
+
 _ORIGIN = Origin("counts", Door.LIBRARY)
 
-Series = tuple[str, str, str]
-"""Path, outcome, code."""
+Heard = tuple[datetime, "str | Series", float]
+"""When, a name or what kind of operation, how many or how many seconds."""
 
 
 @dataclass(slots=True)
 class Sums:
     """What was counted, by name, and of operations by path, outcome and code."""
 
-    names: Counter[str] = field(default_factory=Counter)
+    names: dict[str, int] = field(default_factory=dict)
     tallies: dict[Series, Tally] = field(default_factory=dict)
 
-    def took(self, series: Series, seconds: float) -> None:
-        self._tally(series).add(seconds)
-
     def merge(self, other: Sums) -> None:
-        self.names.update(other.names)
-        for series, tally in other.tallies.items():
-            self._tally(series).merge(tally)
+        for name, n in other.names.items():
+            self.names[name] = self.names.get(name, 0) + n
+        for one, tally in other.tallies.items():
+            (self.tallies.get(one) or self.begun(one)).merge(tally)
 
-    def _tally(self, series: Series) -> Tally:
-        tally = self.tallies.get(series)
-        if tally is None:
-            if len(self.tallies) >= MOST_SERIES:
-                series = (*series[:2], OVERFLOW)
-            tally = self.tallies.setdefault(series, Tally())
-        return tally
+    def begun(self, one: Series) -> Tally:
+        """The tally for a kind of operation that was not heard of before."""
+        if len(self.tallies) >= MOST_SERIES:
+            one = (*one[:2], OVERFLOW)
+        return self.tallies.setdefault(one, Tally())
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,11 +103,11 @@ class Counts:
     def _start_over(self) -> None:
         # Also in a forked child: what its parent has counted, the parent flushes.
         self.process = uuid4().hex
-        self._heard: deque[tuple[datetime, str | Series, float]] = deque()
+        self._heard: deque[Heard] = deque()
         self._sorting = threading.Lock()
         self._flushing = threading.Lock()
         self._minutes: dict[datetime, Sums] = {}
-        self._since_start = Sums()
+        self._written = Sums()
         self._batches = 0
         self._unsettled: Batch | None = None
 
@@ -116,9 +115,7 @@ class Counts:
 
     def add(self, name: str, n: int = 1) -> None:
         """Count something by name, such as `cache.hit`."""
-        self._heard.append((self._clock(), name, n))
-        if len(self._heard) >= SORT_AT:
-            self._sort_if_nobody_does()
+        self._hear(name, n)
 
     def took(self, path: str, outcome: Outcome, code: str, seconds: float) -> None:
         """
@@ -128,13 +125,17 @@ class Counts:
             path: its module's name in CRITICAL_PATHS.
             code: which refusal or failure it was; empty for success.
         """
-        self._heard.append((self._clock(), (path, outcome, code), seconds))
-        if len(self._heard) >= SORT_AT:
-            self._sort_if_nobody_does()
+        self._hear(series(path, outcome, code), seconds)
 
     def timed(self, path: str) -> Timed:
         """Count what becomes of the body of a `with` statement, and how long it takes."""
-        return Timed(path, self.took)
+        return Timed(path, self._hear)
+
+    def _hear(self, what: str | Series, amount: float) -> None:
+        heard = self._heard
+        heard.append((self._clock(), what, amount))
+        if len(heard) >= SORT_AT:
+            self._sort_if_nobody_does()
 
     # --- asking -------------------------------------------------------------------------------
 
@@ -142,9 +143,12 @@ class Counts:
         """Everything this process has counted, written down or not: a copy."""
         with self._sorting:
             self._sort()
-            copy = Sums()
-            copy.merge(self._since_start)
-        return copy
+            every = Sums()
+            every.merge(self._written)
+            for minutes in (self._minutes, self._unsettled.minutes if self._unsettled else {}):
+                for sums in minutes.values():
+                    every.merge(sums)
+        return every
 
     @property
     def waiting_minutes(self) -> int:
@@ -169,16 +173,14 @@ class Counts:
             batch = self._unsettled or self._taken()
             if batch is None:
                 return
-            self._unsettled = batch
             try:
                 self._write(database, batch)
             except OutcomeUnknown:
                 raise
             except BaseException:
-                self._unsettled = None
                 self._put_back(batch)
                 raise
-            self._unsettled = None
+            self._put_away(batch)
         finally:
             self._flushing.release()
 
@@ -189,11 +191,9 @@ class Counts:
                 process=self.process,
                 batch=batch.number,
                 operations=[
-                    rows.Operations(
-                        minute, *series, tally.calls, tally.seconds, tuple(tally.buckets)
-                    )
+                    rows.Operations(minute, *one, tally.calls, tally.seconds, tuple(tally.buckets))
                     for minute, sums in batch.minutes.items()
-                    for series, tally in sums.tallies.items()
+                    for one, tally in sums.tallies.items()
                 ],
                 counters=[
                     (minute, name, n)
@@ -207,12 +207,20 @@ class Counts:
             self._sort()
             if not self._minutes:
                 return None
-            minutes, self._minutes = self._minutes, {}
-        self._batches += 1
-        return Batch(self._batches, minutes)
+            self._batches += 1
+            self._unsettled = Batch(self._batches, self._minutes)
+            self._minutes = {}
+        return self._unsettled
+
+    def _put_away(self, batch: Batch) -> None:
+        with self._sorting:
+            self._unsettled = None
+            for sums in batch.minutes.values():
+                self._written.merge(sums)
 
     def _put_back(self, batch: Batch) -> None:
         with self._sorting:
+            self._unsettled = None
             for minute, sums in batch.minutes.items():
                 self._minute(minute).merge(sums)
             self._make_room()
@@ -228,17 +236,17 @@ class Counts:
 
     def _sort(self) -> None:
         """Put what was heard into its minutes; the caller has the lock."""
-        for _ in range(len(self._heard)):
-            at, what, amount = self._heard.popleft()
-            sums = self._minute(at.replace(second=0, microsecond=0))
+        heard, begin, end, sums = self._heard, NEVER, NEVER, Sums()
+        for _ in range(len(heard)):
+            at, what, amount = heard.popleft()
+            if not begin <= at < end:
+                begin = at.replace(second=0, microsecond=0)
+                end = begin + ONE_MINUTE
+                sums = self._minute(begin)
             if isinstance(what, str):
-                sums.names[what] += int(amount)
-                self._since_start.names[what] += int(amount)
+                sums.names[what] = sums.names.get(what, 0) + int(amount)
             else:
-                path, outcome, code = what
-                series = (path, str(outcome), code[:LONGEST_CODE])
-                sums.took(series, amount)
-                self._since_start.took(series, amount)
+                (sums.tallies.get(what) or sums.begun(what)).add(amount)
         self._make_room()
 
     def _minute(self, minute: datetime) -> Sums:

@@ -8,10 +8,10 @@ stopgap. Rates of success are shares of good operations, so a rush for one court
 
 from __future__ import annotations
 
-import time
 from bisect import bisect_left
 from contextlib import nullcontext
 from enum import StrEnum
+from time import perf_counter
 from typing import TYPE_CHECKING, Self
 
 from padelops.errors import (
@@ -43,6 +43,10 @@ BUCKETS = len(BOUNDS_S) + 1
 
 LONGEST_CODE = 60
 
+Series = tuple[str, str, str]
+"""Path, outcome, code: what operations are added up by. Plain text, because an enum hashes slowly,
+and by its name."""
+
 
 class Outcome(StrEnum):
     """How an operation ended."""
@@ -69,6 +73,11 @@ OURS = frozenset(
     {"not_permitted", "schema_behind", "schema_ahead", "gateway_refused", "tariff_unusable"}
 )
 """Codes of refusals that no customer can do anything about."""
+
+
+def series(path: str, outcome: Outcome, code: str) -> Series:
+    """What an operation that ended so is added up by."""
+    return path, outcome.value, code[:LONGEST_CODE]
 
 
 class Aside(Exception):
@@ -112,24 +121,24 @@ def seen_by_nobody(path: str) -> AbstractContextManager[object]:
 class Tally:
     """How many operations there were, the seconds they took in all, and how they spread."""
 
-    __slots__ = ("buckets", "calls", "seconds")
+    __slots__ = ("buckets", "seconds")
 
-    def __init__(
-        self, calls: int = 0, seconds: float = 0.0, buckets: Sequence[int] | None = None
-    ) -> None:
-        self.calls = calls
+    def __init__(self, seconds: float = 0.0, buckets: Sequence[int] | None = None) -> None:
         self.seconds = seconds
         self.buckets = [0] * BUCKETS if buckets is None else list(buckets)
 
+    @property
+    def calls(self) -> int:
+        """How many operations there were."""
+        return sum(self.buckets)
+
     def add(self, seconds: float) -> None:
         """One operation more."""
-        self.calls += 1
         self.seconds += seconds
         self.buckets[bisect_left(BOUNDS_S, seconds)] += 1
 
     def merge(self, other: Tally) -> None:
         """All of another's operations more."""
-        self.calls += other.calls
         self.seconds += other.seconds
         self.buckets = [
             ours + theirs for ours, theirs in zip(self.buckets, other.buckets, strict=True)
@@ -147,7 +156,8 @@ class Tally:
     @property
     def average_s(self) -> float | None:
         """None where there was nothing."""
-        return self.seconds / self.calls if self.calls else None
+        calls = self.calls
+        return self.seconds / calls if calls else None
 
     def quantile_s(self, share: float) -> float | None:
         """
@@ -156,9 +166,10 @@ class Tally:
 
         Beyond the last bound nothing is known but that it was longer: the bound itself is told.
         """
-        if not self.calls:
+        calls = self.calls
+        if not calls:
             return None
-        rank, seen = share * self.calls, 0
+        rank, seen = share * calls, 0
         for place, count in enumerate(self.buckets[:-1]):
             if count and seen + count >= rank:
                 lower = BOUNDS_S[place - 1] if place else 0.0
@@ -170,11 +181,11 @@ class Tally:
 class Timed:
     """`with counts.timed("creation"):` counts what became of the body; usable once."""
 
-    __slots__ = ("_degraded", "_path", "_started", "_took")
+    __slots__ = ("_degraded", "_hear", "_path", "_started")
 
-    def __init__(self, path: str, took: Callable[[str, Outcome, str, float], None]) -> None:
+    def __init__(self, path: str, hear: Callable[[Series, float], None]) -> None:
         self._path = path
-        self._took = took
+        self._hear = hear
         self._degraded = ""
 
     def degraded(self, code: str) -> None:
@@ -182,7 +193,7 @@ class Timed:
         self._degraded = code
 
     def __enter__(self) -> Self:
-        self._started = time.perf_counter()
+        self._started = perf_counter()
         return self
 
     def __exit__(
@@ -191,11 +202,11 @@ class Timed:
         exc: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        seconds = time.perf_counter() - self._started
-        if exc is None:
-            if self._degraded:
-                self._took(self._path, Outcome.DEGRADED, self._degraded, seconds)
-            else:
-                self._took(self._path, Outcome.OK, "", seconds)
-        elif (ended := ending(exc)) is not None:
-            self._took(self._path, *ended, seconds)
+        seconds = perf_counter() - self._started
+        if exc is not None:
+            if (ended := ending(exc)) is not None:
+                self._hear(series(self._path, *ended), seconds)
+        elif self._degraded:
+            self._hear(series(self._path, Outcome.DEGRADED, self._degraded), seconds)
+        else:
+            self._hear((self._path, "ok", ""), seconds)

@@ -133,7 +133,7 @@ class Facts:
         for ended in self.ended(window_s):
             sides = found.setdefault(ended.path, {True: Tally(), False: Tally()})
             good = Outcome(ended.outcome).good
-            sides[good].merge(Tally(ended.calls, ended.seconds, ended.buckets))
+            sides[good].merge(Tally(ended.seconds, ended.buckets))
         return found
 
     def counted(self, window_s: int) -> dict[str, int]:

@@ -282,7 +282,7 @@ def operation_duration(facts: Facts) -> Iterator[Sample]:
     for ended in facts.operation_totals():
         if Outcome(ended.outcome).good:
             tally = found.setdefault(ended.path, Tally())
-            tally.merge(Tally(ended.calls, ended.seconds, ended.buckets))
+            tally.merge(Tally(ended.seconds, ended.buckets))
     for path, tally in found.items():
         yield Sample(tally.calls, {"path": path}, tally)
 
