@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import os
+import tempfile
+from pathlib import Path
 
-from padelops.errors import InvalidInput
-from padelops.ops.whole_files import write_whole
+from padelops.errors import InvalidInput, OutputFailed
 
-if TYPE_CHECKING:
-    from pathlib import Path
+
+def checked(path: Path) -> None:
+    """
+    Raises:
+        InvalidInput: node_exporter would not read a file of that name.
+    """
+    if path.suffix != ".prom":
+        raise InvalidInput("A textfile's name ends in .prom: node_exporter reads no other.")
 
 
 def replace_textfile(path: Path, text: str) -> None:
@@ -16,9 +23,20 @@ def replace_textfile(path: Path, text: str) -> None:
     Write the text beside the file and move it into place.
 
     Raises:
-        InvalidInput: node_exporter would not read a file of that name.
         OutputFailed: it could not be written; what stood there before still does.
     """
-    if path.suffix != ".prom":
-        raise InvalidInput("A textfile's name ends in .prom: node_exporter reads no other.")
-    write_whole(path, text)
+    try:
+        handle, beside = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        try:
+            with os.fdopen(handle, "w", encoding="utf-8") as file:
+                file.write(text)
+                file.flush()
+                os.fsync(file.fileno())
+                # mkstemp lets only us read it; the collector is somebody else.
+                os.fchmod(file.fileno(), 0o644)
+            Path(beside).replace(path)
+        except BaseException:
+            Path(beside).unlink(missing_ok=True)
+            raise
+    except OSError as exc:
+        raise OutputFailed(f"{path} could not be written: {exc.strerror or exc}.") from exc

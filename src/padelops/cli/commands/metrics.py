@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from padelops.cli.output import say, show
+from padelops.cli.output import Terminal, say, show
+from padelops.errors import Usage
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -66,6 +67,8 @@ def metrics(
     Reads only; an embedded database is not started. Exit status: 0 all read, 6 some could not be
     read, 8 the database is away (what is still known is shown).
     """
+    if Terminal.of(ctx).json and (format_ is not Format.TABLE or textfile):
+        raise Usage("--json is a format of its own; leave out --format and --textfile.")
     if format_ is Format.GRAFANA:
         from padelops.ops.grafana import dashboard
 
@@ -74,13 +77,14 @@ def metrics(
 
     from padelops.ops.exposition import exposition
     from padelops.ops.indicators import Rhythm
+    from padelops.ops.textfile import checked, replace_textfile
     from padelops.wiring.metrics import read_metrics
 
+    if textfile is not None:
+        checked(textfile)
     only = None if rhythm is None else Rhythm[rhythm.name]
     readings = read_metrics(names=names or (), rhythm=only)
     if textfile is not None:
-        from padelops.ops.textfile import replace_textfile
-
         replace_textfile(textfile, exposition(readings))
         say(ctx, f"{textfile} written.")
     elif format_ is Format.PROMETHEUS:
