@@ -39,7 +39,9 @@ if TYPE_CHECKING:
 NOON = datetime(2026, 11, 30, 12, tzinfo=UTC)
 
 ITEMS = {
-    "daily": {"health_report", "error_log_analysis", "cache_optimization"},
+    "daily": {
+        "health_report", "performance_metric_review", "error_log_analysis", "cache_optimization",
+    },
     "weekly": {
         "critical_path_performance_review", "circuit_breaker_statistics", "load_test_results",
         "security_audit",

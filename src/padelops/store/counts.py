@@ -85,6 +85,17 @@ def operations_within(tx: Tx, lengths_s: Sequence[int], *, now: datetime) -> dic
     return found
 
 
+def operations_by_step(
+    tx: Tx, length_s: int, step_s: int, *, now: datetime
+) -> list[tuple[int, Ended]]:
+    """What ended in the last so many seconds, by steps of equal length, the oldest first."""
+    values = {"length": length_s, "step": step_s, "now": now}
+    return [
+        (step, _ended((path, outcome, "", *rest)))
+        for path, outcome, step, *rest in tx.execute(_SQL["operations_by_step"], values).fetchall()
+    ]
+
+
 def counters_within(
     tx: Tx, lengths_s: Sequence[int], *, now: datetime
 ) -> dict[int, dict[str, int]]:

@@ -117,3 +117,16 @@ DELETE FROM operation_totals WHERE epoch <> counting_epoch();
 
 -- name: forget_counter_epochs
 DELETE FROM counter_totals WHERE epoch <> counting_epoch();
+
+-- name: operations_by_step
+-- The same stretch cut into steps of equal length, the first of them number 0: a course over time.
+SELECT path, outcome,
+       floor(extract(epoch FROM minute - date_trunc('minute', %(now)s::timestamptz - make_interval(secs => %(length)s), 'UTC'))
+        / %(step)s)::bigint AS step,
+       sum(calls)::bigint, sum(operations.seconds),
+       ARRAY[sum(buckets[1]), sum(buckets[2]), sum(buckets[3]), sum(buckets[4]), sum(buckets[5]), sum(buckets[6]), sum(buckets[7]), sum(buckets[8]),
+             sum(buckets[9]), sum(buckets[10]), sum(buckets[11]), sum(buckets[12]), sum(buckets[13]), sum(buckets[14]), sum(buckets[15]), sum(buckets[16])]::bigint[]
+  FROM operations
+ WHERE minute >= date_trunc('minute', %(now)s::timestamptz - make_interval(secs => %(length)s), 'UTC') AND minute <= %(now)s
+ GROUP BY 1, 2, 3
+ ORDER BY 3, 1, 2;
