@@ -264,11 +264,13 @@ def test_what_was_paid_in_part_is_settled_at_the_desk(
     """
     ready(reservation("r", payment_status="partial", payment_amount="100.00"))
     number = stored(psql, "r")["id"]
+    before = desk.validator().validate_all_reservations()
     settled = desk.settle_at_desk(number)
     events = psql.execute(
         "SELECT gateway, amount FROM payment_events WHERE claim_id = %s ORDER BY id", [number]
     ).fetchall()
 
+    assert [] == [found for one in before.outcomes for found in one.violations]
     assert ("paid", 300) == (settled.payment_status, settled.captured)
     assert [("imported", 100), ("desk", 200)] == events
     assert [] == broken(psql)

@@ -81,7 +81,9 @@ SELECT named."check", coalesce(kind, 'claim') || ' ' || id AS subject,
                CASE WHEN (payment_status IN ('paid', 'partly_refunded') AND captured = 0 AND total > 0)
                       OR (payment_status = 'refunded' AND refunded = 0 AND refund_due > 0)
                       OR (payment_status IN ('due', 'pending', 'authorized', 'queued', 'declined', 'voided', 'nothing_due')
-                          AND captured > refunded)
+                          AND captured > refunded
+                          -- Paid in part before it was imported: the rest is due.
+                          AND NOT (payment_status = 'due' AND price_source = 'imported' AND captured < total))
                     THEN 'payment_status_agrees' END
            ) AS broken
       FROM claims
