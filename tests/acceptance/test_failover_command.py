@@ -143,3 +143,20 @@ def test_no_cluster(pair: Pair) -> None:
     code, document, _ = run(pair, "status", PADELOPS_DATABASE_URL="")
 
     assert (2, "invalid_input") == (code, document["error"]["code"])
+
+
+def test_what_the_settings_promise(pair: Pair) -> None:
+    """
+    Asked of the running servers: what breaks the promise is critical, and named. (Tests do not sync.)
+    """
+    code, document, _ = run(pair, "lint")
+    named = {finding["setting"]: finding["verdict"] for finding in document["findings"]}
+    assert (2, "Nothing that was acknowledged.") == (code, document["loss"])
+    assert ("critical", "warning") == (named["fsync"], named["cluster manager"])
+
+    pair.set(pair.a, synchronous_standby_names="", wal_sender_timeout="0")
+    code, document, _ = run(pair, "lint")
+
+    named = {finding["setting"]: finding["verdict"] for finding in document["findings"]}
+    assert (2, "critical") == (code, named["synchronous_standby_names"])
+    assert "warning" == named["wal_sender_timeout"]

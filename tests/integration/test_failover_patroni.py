@@ -17,8 +17,9 @@ from padelops.errors import PartlyDone, SafetyGate
 from padelops.lab import processes
 from padelops.lab.laboratory import Lab, Wish
 from padelops.ops.failover_gates import Kind, ManagerUnavailable
+from padelops.ops.verdict import Verdict
 from padelops.settings import PREFIX, Settings
-from padelops.wiring.failover import opened_failover
+from padelops.wiring.failover import lint_of, opened_failover
 from testbed.bookings import Booking
 from testbed.clock import Clock
 from testbed.pair import children_of
@@ -118,6 +119,16 @@ def test_a_dead_leader_does_not_cost_its_lease(
     finished = change(failover, Kind.PROMOTE)
 
     assert finished.failed is None, finished.as_json()
+
+
+def test_what_the_labs_settings_promise(settings: Settings) -> None:
+    """
+    The settings in force, asked of Patroni, the servers and a session: level 1's promise holds.
+    """
+    found = lint_of(settings)
+
+    assert Verdict.OK is found.verdict, found.as_json()
+    assert all(outage.within for outage in found.outages)
 
 
 def test_a_paused_manager(failover: Failover) -> None:

@@ -235,7 +235,8 @@ class Servers:
                 fix=f"Write postgresql://USER@HOST:PORT,HOST:PORT/NAME into {variable}.",
             ) from None
         # Sessions are opened at one server each, whichever role it has.
-        self._parameters.pop("target_session_attrs", None)
+        attrs = self._parameters.pop("target_session_attrs", None)
+        self.session_attrs = None if attrs is None else str(attrs)
 
     @property
     def database(self) -> str:
@@ -422,10 +423,17 @@ def have_slot(tx: Session, name: str) -> None:
     tx.execute(_SQL["have_slot"], {"name": name})
 
 
-def settings(tx: Session, names: Sequence[str]) -> dict[str, tuple[str, str | None]]:
-    """Settings in force, each with its unit; what this server does not know is left out."""
+def effective(tx: Session, names: Sequence[str]) -> dict[str, str | float]:
+    """Settings in force in this session, times in seconds; an unknown one is left out."""
     rows = tx.execute(_SQL["settings"], {"names": list(names)}).fetchall()
-    return {name: (setting, unit) for name, setting, unit in rows}
+    return {
+        name: float(setting) * SECONDS[unit] if unit in SECONDS else setting
+        for name, setting, unit in rows
+    }
+
+
+SECONDS = {"ms": 0.001, "s": 1.0, "min": 60.0}
+"""What one unit of `pg_settings` is in seconds."""
 
 
 def _set(tx: Session, name: str, value: str) -> None:

@@ -5,12 +5,14 @@ from __future__ import annotations
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from padelops.errors import InvalidInput
+from padelops.errors import InvalidInput, NotPermitted, Unavailable
 from padelops.model import Door
 from padelops.ops.failover import Failover
+from padelops.ops.failover_lint import SERVER_SETTINGS, lint
 from padelops.ops.failover_mark import BookingsWay
+from padelops.ops.failover_outages import Effective
 from padelops.ops.failover_record import FailoverState
-from padelops.store.nodes import Servers
+from padelops.store.nodes import Servers, effective
 from padelops.wiring.databases import open_database
 from padelops.wiring.opening import login, utc_now
 
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
     from datetime import datetime
     from pathlib import Path
 
+    from padelops.ops.failover_lint import Lint
     from padelops.ops.failover_plan import Driver
     from padelops.settings import Settings
 
@@ -97,3 +100,51 @@ def rejoin_here(settings: Settings, data: Path, primary: str, *, copy: bool) -> 
 
     done = rejoin(data, primary=primary, bindir=settings.postgres_bindir, copy=copy)
     return {"rejoined": done.how, "old_data": done.kept}
+
+
+def lint_of(settings: Settings) -> Lint:
+    """What the settings in force promise; see `ops.failover_lint`."""
+    with opened_failover(settings) as failover:
+        seen = failover.observe(remember=False)
+    assert settings.database_url is not None  # noqa: S101 - opening has looked
+    application = Servers(settings.database_url.get_secret_value(), variable=DATABASE_URL)
+    servers, trouble = servers_of(settings), []
+    server: dict[str, str | float] = {}
+    session: dict[str, str | float] = {}
+    patroni = None
+    if settings.patroni_urls:
+        from padelops.adapters.patroni import PatroniDriver  # noqa: PLC0415 - httpx
+
+        driver = PatroniDriver(settings.patroni_urls, servers)
+        patroni = driver.config()
+        if not patroni:
+            trouble.append("no Patroni tells its configuration")
+    asked = seen.primary or next((node for node in seen.nodes if node.facts), None)
+    if asked is None:
+        trouble.append("no server answers")
+    else:
+        with servers.session(asked.address) as tx:
+            server = effective(tx, SERVER_SETTINGS)
+    database = open_database(settings, budget_ms=settings.level1_budget_ms, pool_size=1)
+    try:
+        with database.reading() as tx:
+            session = effective(tx, ("synchronous_commit",))
+    except (Unavailable, NotPermitted) as exc:
+        trouble.append(f"the application's own address: {exc}")
+    finally:
+        database.close()
+    return lint(
+        Effective(
+            patroni=patroni,
+            server=server,
+            application=session,
+            servers=len(seen.nodes),
+            hosts=len(application.addresses),
+            session_attrs=application.session_attrs,
+            connect_timeout_s=settings.connect_timeout_s,
+            budget_s=settings.level1_budget_ms / 1000,
+            ends_leases=settings.etcd_urls is not None,
+            fences=settings.fence_command is not None,
+            trouble=tuple(trouble),
+        )
+    )

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from padelops.cli.tables import Piece
     from padelops.ops.failover_gates import Kind
+    from padelops.ops.failover_lint import Lint
 
 app = typer.Typer(help="The primary database: who it is, and how another one takes over.")
 
@@ -86,6 +87,21 @@ def promote(
     PADELOPS_NODE_ADDRESS), by ending it where its data is on this machine, or over SQL.
     """
     _change(ctx, "promote", to, reason, allow_data_loss, anew, dry_run, yes)
+
+
+@app.command()
+def lint(ctx: typer.Context) -> None:
+    """
+    Compute from the settings in force how long an outage can last, and what it could lose.
+
+    Exit status: 0 level 1's promise holds, 1 a warning, 2 a setting breaks it, 3 unknown.
+    """
+    from padelops.settings import Settings
+    from padelops.wiring.failover import lint_of
+
+    found = lint_of(Settings.from_environment())
+    show(ctx, found, _lint)
+    raise typer.Exit(found.verdict)
 
 
 @app.command()
@@ -169,6 +185,34 @@ def _status(found: Any) -> Iterator[Piece]:
         )
     else:
         yield "One primary, and its standby in step."
+
+
+def _lint(found: Lint) -> Iterator[Piece]:
+    from padelops.cli.tables import Table
+
+    yield Table(
+        ["failure", "at most", "sum"],
+        [
+            [
+                outage.event,
+                "no end" if outage.seconds is None else f"{outage.seconds:g} s",
+                outage.sum,
+            ]
+            for outage in found.outages
+        ],
+        title="Without bookings",
+    )
+    yield f"Lost: {found.loss}"
+    if not found.findings:
+        yield "Every setting keeps level 1's promise."
+        return
+    yield Table(
+        ["setting", "value", "verdict", "why", "set"],
+        [
+            [row.setting, row.value, row.verdict.name.lower(), row.reason, row.fix]
+            for row in found.findings
+        ],
+    )
 
 
 def _servers(document: Mapping[str, Any]) -> Iterator[Piece]:
