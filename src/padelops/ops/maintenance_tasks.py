@@ -261,7 +261,7 @@ def _performance(at: Premises, window_s: int) -> Finding:
         tally = Tally()
         for row in ended:
             if row.path == promise.path.module and Outcome(row.outcome).good:
-                tally.merge(Tally(row.calls, row.seconds, row.buckets))
+                tally.merge(Tally(row.seconds, row.buckets))
         times[promise.path.module] = {
             "answers": tally.calls,
             "average_s": tally.average_s,

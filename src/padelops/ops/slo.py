@@ -332,7 +332,7 @@ def _counted(promise: Promise, every: Iterable[Ended]) -> Window:
         if ended.path != promise.path.module:
             continue
         if Outcome(ended.outcome).good:
-            good.merge(Tally(ended.calls, ended.seconds, ended.buckets))
+            good.merge(Tally(ended.seconds, ended.buckets))
         else:
             bad += ended.calls
     if promise.limit_s is None:
