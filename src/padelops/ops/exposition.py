@@ -12,15 +12,27 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from padelops.booking.operations import BOUNDS_S
+from padelops.errors import InvalidInput
 from padelops.ops.indicators import Kind
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+    from pathlib import Path
 
     from padelops.booking.operations import Tally
     from padelops.ops.metrics import Reading, Readings
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+
+
+def checked_textfile(path: Path) -> Path:
+    """
+    Raises:
+        InvalidInput: node_exporter's textfile collector would not read a file of that name.
+    """
+    if path.suffix != ".prom":
+        raise InvalidInput("A textfile's name ends in .prom: node_exporter reads no other.")
+    return path
 
 
 def exposition(readings: Readings) -> str:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from datetime import datetime
 
-    from padelops.booking.counts import Sums
+    from padelops.booking.counts import Counts
     from padelops.store.counts import Ended
 
 T = TypeVar("T")
@@ -29,7 +29,7 @@ class Facts:
 
     Args:
         connect: makes a connection that gives up on a silent server.
-        process: what this process has counted since it started, where it counts.
+        process: what this process counts with, where it counts.
         deadline: when there is no time left, by the monotonic clock.
     """
 
@@ -39,7 +39,7 @@ class Facts:
         *,
         now: datetime,
         deadline: float,
-        process: Callable[[], Sums] | None = None,
+        process: Counts | None = None,
     ) -> None:
         self.now = now
         self.process = process

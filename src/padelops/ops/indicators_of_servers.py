@@ -10,13 +10,15 @@ from padelops.circuit_breakers import BREAKERS
 from padelops.errors import PadelopsError
 from padelops.ops.indicators import Kind, Rhythm, Sample, Unit, indicator
 from padelops.ops.indicators_of_bookings import asked
-from padelops.store import health, schema
+from padelops.store import health, operator_runs, schema
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from padelops.ops.facts import Facts
+    from padelops.store.engine import Tx
     from padelops.store.health import Connections, Heartbeat, Replication, Waiting
+    from padelops.store.operator_runs import OperatorRun
 
 BREAKER_STATES = {0: "closed", 1: "forced_closed", 2: "half_open", 3: "open", 4: "forced_open"}
 """From good to bad: above 2 calls are refused."""
@@ -91,6 +93,31 @@ def workers(facts: Facts) -> Iterator[Sample]:
 def worker_heartbeat_age(facts: Facts) -> Iterator[Sample]:
     seconds = heartbeat_of(facts).seconds
     yield Sample(None if seconds is None else max(seconds, 0.0))
+
+
+@indicator(
+    "padel_maintenance_age_seconds",
+    "Maintenance last done",
+    help="Time since a maintenance task was done to its end, or signed; unknown if it never was.",
+    unit=Unit.SECONDS,
+    rhythm=Rhythm.SECONDARY,
+    source="sql:last_runs",
+    labels=("task",),
+)
+def maintenance_age(facts: Facts) -> Iterator[Sample]:
+    # Late: maintenance reads indicators itself.
+    from padelops.ops.maintenance import ACTION, SIGNED, TOLD  # noqa: PLC0415
+    from padelops.ops.maintenance_plan import the_plan  # noqa: PLC0415
+
+    def question(tx: Tx) -> dict[str, OperatorRun]:
+        done = operator_runs.last_runs(tx, ACTION, TOLD)
+        return done | operator_runs.last_runs(tx, SIGNED, TOLD)
+
+    found = facts.ask(question, once="maintenance")
+    for task in the_plan().tasks:
+        last = found.get(task)
+        age_s = None if last is None else (facts.now - last.started_at).total_seconds()
+        yield Sample(age_s, {"task": task})
 
 
 # --- secondary: the database ------------------------------------------------------------------
@@ -266,18 +293,20 @@ def build_info(facts: Facts) -> Iterator[Sample]:
 @indicator(
     "padel_process_operations_total",
     "Operations of this process",
-    help="Operations that the process which was asked has ended since it started.",
+    help="Operations of the process that was asked, since it started; also without a database.",
     kind=Kind.COUNTER,
     rhythm=Rhythm.SECONDARY,
     source="process",
-    labels=("path", "outcome"),
+    # The next scrape may reach another process behind the same door: its counts are another series.
+    labels=("process", "path", "outcome"),
     promql="sum by (path, outcome) (rate(padel_process_operations_total[5m]))",
 )
 def process_operations_total(facts: Facts) -> Iterator[Sample]:
     if facts.process is None:
         return
     found: dict[tuple[str, str], int] = {}
-    for (path, outcome, _), tally in facts.process().tallies.items():
+    for (path, outcome, _), tally in facts.process.since_start().tallies.items():
         found[path, outcome] = found.get((path, outcome), 0) + tally.calls
     for (path, outcome), calls in found.items():
-        yield Sample(calls, {"path": path, "outcome": outcome})
+        labels = {"process": facts.process.process[:8], "path": path, "outcome": outcome}
+        yield Sample(calls, labels)

@@ -55,7 +55,7 @@ def read_metrics(
         connections(settings or Settings.from_environment(), deadline_s, statement_ms=STATEMENT_MS),
         now=clock(),
         deadline=time.monotonic() + deadline_s,
-        process=None if counts is None else counts.since_start,
+        process=counts,
     )
     try:
         return read(facts, wanted)

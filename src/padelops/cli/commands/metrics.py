@@ -75,17 +75,17 @@ def metrics(
         show(ctx, dashboard(), _raw_json)
         return
 
-    from padelops.ops.exposition import exposition
+    from padelops.ops.exposition import checked_textfile, exposition
     from padelops.ops.indicators import Rhythm
-    from padelops.ops.textfile import checked, replace_textfile
+    from padelops.ops.whole_files import write_whole
     from padelops.wiring.metrics import read_metrics
 
     if textfile is not None:
-        checked(textfile)
+        checked_textfile(textfile)
     only = None if rhythm is None else Rhythm[rhythm.name]
     readings = read_metrics(names=names or (), rhythm=only)
     if textfile is not None:
-        replace_textfile(textfile, exposition(readings))
+        write_whole(textfile, exposition(readings))
         say(ctx, f"{textfile} written.")
     elif format_ is Format.PROMETHEUS:
         show(ctx, readings, exposition)
