@@ -570,12 +570,12 @@ def test_destructive_command_refuses_without_terminal_and_names_the_flag(
     run: Callable[..., Ended],
 ) -> None:
     """Without anybody to ask it ends at once with 5; with `--yes` it goes on."""
-    ended = run("erase")
+    ended = run("wipe")
 
     assert (5, "") == (ended.code, ended.out)
     assert "safety_gate" in ended.err
     assert "--yes" in ended.err
-    assert 0 == run("erase", "--yes").code
+    assert 0 == run("wipe", "--yes").code
 
 
 @pytest.mark.parametrize(("typed", "code"), [("y\n", 0), ("\n", 5), ("no\n", 5), ("\x04", 5)])
@@ -583,7 +583,7 @@ def test_destructive_command_asks_on_a_terminal(
     run_on_terminal: Callable[..., Ended], typed: str, code: int
 ) -> None:
     """Only a clear yes is a yes; Enter and Ctrl-D are not. `--quiet` hides no question."""
-    ended = run_on_terminal("erase", "--quiet", typed=typed, TERM="dumb")
+    ended = run_on_terminal("wipe", "--quiet", typed=typed, TERM="dumb")
 
     assert code == ended.code
     assert "Erase 3 rows? [y/N]" in ended.out

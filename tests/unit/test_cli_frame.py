@@ -81,7 +81,7 @@ def test_missing_help_would_be_noticed(only: Callable[[Path], None]) -> None:
     found = dict(root.every_command())
 
     assert ["refuse: after"] == undocumented("refuse", found["refuse"])
-    assert [] == undocumented("erase", found["erase"])
+    assert [] == undocumented("wipe", found["wipe"])
     assert "tree leaf" in found
 
 
@@ -168,7 +168,7 @@ def test_module_docstring_is_the_help_of_a_command_without_one(
     only(SAMPLES)
     found = dict(root.every_command())
 
-    assert "Erase three rows." == (found["erase"].help or "").strip()
+    assert "Erase three rows." == (found["wipe"].help or "").strip()
     assert "List slots, in a table." == found["list-slots"].help
 
 

@@ -31,7 +31,7 @@ class Player:
     notes: str | None = None
 
     def __post_init__(self) -> None:
-        checked_text("player", self.name, longest=200)
+        checked_text("player's name", self.name, longest=200)
         if self.email is not None:
             checked_text("e-mail address", self.email, longest=LONGEST_EMAIL)
             if not _EMAIL.fullmatch(self.email):

@@ -11,7 +11,7 @@ app = typer.Typer()
 
 
 @app.command()
-def erase(ctx: typer.Context, yes: Yes = False, dry_run: DryRun = False) -> None:
+def wipe(ctx: typer.Context, yes: Yes = False, dry_run: DryRun = False) -> None:
     if not dry_run:
         confirm(ctx, "Erase 3 rows?", yes=yes)
     show(ctx, {"erased": 0 if dry_run else 3})
