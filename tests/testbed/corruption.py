@@ -158,7 +158,7 @@ def a_block_overlaps(books: Books) -> Findings:
 @corruption
 def a_hold_overlaps(books: Books) -> Findings:
     late = books.copied(
-        books.row(), status="'pending'", hold_until="'2026-12-31'::timestamptz", starts_at="starts_at + interval '5 minutes'",
+        books.row(), status="'pending'", hold_until="'2090-01-01'::timestamptz", starts_at="starts_at + interval '5 minutes'",
         ends_at="ends_at - interval '5 minutes'", free_at="ends_at - interval '5 minutes'", total="20.00",
         lines="""'[{"kind": "time", "label": "base", "amount": "20.00"}]'::jsonb""",
     )  # fmt: skip
@@ -294,7 +294,7 @@ def an_outcome_that_nobody_asks_for(books: Books) -> Findings:
     claim = books.row()
     books.psql.execute(
         "INSERT INTO payment_attempts (club_id, claim_id, reference, gateway, card, currency, amount, state, asked_at, created_at)"
-        " SELECT club_id, id, 'doubt', 'sandbox', 'tok_visa', 'EUR', total, 'unknown', now(), '2026-11-29' FROM claims"
+        " SELECT club_id, id, 'doubt', 'sandbox', 'tok_visa', 'EUR', total, 'unknown', now(), '2020-01-01' FROM claims"
         "  WHERE id = %s",
         [claim],
     )
@@ -393,7 +393,7 @@ def delivered_at_no_time(books: Books) -> Findings:
 @corruption
 def a_hold_outlives_its_deadline(books: Books) -> Findings:
     claim = books.copied(
-        books.cancelled(), status="'pending'", hold_until="'2026-11-29'::timestamptz", reason="NULL",
+        books.cancelled(), status="'pending'", hold_until="'2020-01-01'::timestamptz", reason="NULL",
         payment_status="'pending'",
     )  # fmt: skip
     return {"stale_holds": {f"reservation {claim}"}}

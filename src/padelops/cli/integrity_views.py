@@ -10,13 +10,17 @@ from xml.etree import ElementTree as ET
 from padelops.errors import InvalidInput
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from padelops.cli.tables import Piece
+    from padelops.ops.integrity_repair import Mended, Step
     from padelops.ops.integrity_report import Outcome, Report
 
 MOST_SHOWN = 50
 """Violations on a screen; --json and --format have more."""
+
+MOST_NAMED = 10
+"""Of each kind, before a person agrees to a repair; --dry-run has all of them."""
 
 MOST_SEED = 2**31
 
@@ -61,7 +65,10 @@ def _last_lines(report: Report) -> Iterator[str]:
     if skipped:
         yield f"Skipped: {', '.join(f'{one.check} ({one.skipped})' for one in skipped)}."
     if report.sample is not None and any(one.check == "price_recomputed" for one in report):
-        yield f"Prices: {report.sample} drawn with --seed {report.seed}; --sample all asks each."
+        yield (
+            f"Prices and sealed entries: {report.sample} of each drawn with --seed {report.seed};"
+            " --sample all asks each."
+        )
     if report.snapshots > 1:
         yield f"Resumed: the answers come from {report.snapshots} moments."
     if report.not_run:
@@ -226,3 +233,40 @@ def sample_size(text: str) -> int | None:
 def seed_of(given: int | None) -> int:
     """The seed that was given, or one by lot; it is printed either way."""
     return secrets.randbelow(MOST_SEED) if given is None else given
+
+
+def what_would_be_done(steps: Sequence[Step]) -> Iterator[str]:
+    """What a repair is about to do, for whoever is asked to agree."""
+    from padelops.ops.integrity_mends import REPAIRS
+
+    for name in dict.fromkeys(step.repair for step in steps):
+        mine = [step.subject for step in steps if step.repair == name]
+        more = f" and {len(mine) - MOST_NAMED} more" if len(mine) > MOST_NAMED else ""
+        yield f"{name}: {REPAIRS[name].promise}: {', '.join(mine[:MOST_NAMED])}{more}"
+
+
+def mended_pieces(result: Mended) -> Iterator[Piece]:
+    """What was mended, what was not and why, and what a second look found."""
+    from padelops.cli.tables import Table
+
+    done = "would be mended" if result.dry_run else "mended"
+    yield Table(
+        ["repair", "what", "evidence"],
+        [[step.repair, step.subject, step.evidence] for step in result.mended[:MOST_SHOWN]],
+        title=f"{len(result.mended)} {done}",
+        nothing="Nothing to mend.",
+    )
+    if len(result.mended) > MOST_SHOWN:
+        yield f"{len(result.mended) - MOST_SHOWN} more with --json."
+    if result.left:
+        yield Table(
+            ["repair", "what", "why not"],
+            [[step.repair, step.subject, step.left] for step in result.left[:MOST_SHOWN]],
+            title=f"{len(result.left)} left for a person",
+        )
+    if result.unchecked:
+        yield f"Not checked again: {', '.join(result.unchecked)}. Run: padelops validate"
+    elif result.remaining:
+        yield f"{result.remaining} remain. Run it again to go on."
+    if result.run_id is not None:
+        yield f"On record as run {result.run_id}."

@@ -40,7 +40,7 @@ __all__ = ["CHECKS", "IntegrityValidator", "Outcome", "Report", "Verdict"]
 SAMPLE = 10_000
 """Prices computed again unless told otherwise: a fault in one price of a thousand shows."""
 
-PIECE_ROWS = 1_000_000
+PIECE_ROWS = 2_000_000
 """Claims of clubs that are looked at together. Clubs' rows lie mixed in the tables, so each piece
 reads them all: few pieces are fast, many lose less when they are interrupted."""
 
@@ -98,7 +98,8 @@ class IntegrityValidator:
         Args:
             clubs: slugs; what is no matter of one club is then skipped, and said to be.
             checks: names; the others are left out.
-            sample: how many prices to compute again, drawn by lot; None for all.
+            sample: how many prices to compute again, and how many sealed entries of the trail to
+                compare with their fingerprints, drawn by lot; None for all.
             seed: draws the same prices again.
             resume: go on with what an interrupted run had not asked yet, with its seed and sample.
 

@@ -16,6 +16,7 @@ from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING
 
 import psycopg
+from psycopg.pq import TransactionStatus
 
 from padelops.errors import PadelopsError
 from padelops.ops.integrity_questions import Look
@@ -110,8 +111,9 @@ class Hands:
     def close(self) -> None:
         """Cancel what is still running, also on the server, and close every connection."""
         self._letting_go.set()
-        if any(thread.is_alive() for thread in self._threads):
-            for tx in self._txs:
+        for tx in self._txs:
+            # Also where the caller's own thread was interrupted: psycopg cancels for Ctrl-C alone.
+            if tx.pgconn.transaction_status == TransactionStatus.ACTIVE:
                 with suppress(psycopg.Error):
                     tx.cancel_safe(timeout=CANCEL_S)
         for thread in self._threads:

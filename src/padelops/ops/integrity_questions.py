@@ -143,7 +143,7 @@ def _tariff(tariff_id: int, terms: object) -> Tariff | str:
 
 def _tampering(look: Look) -> Answers:
     """What `audit verify` finds, in the same snapshot; `triggers_on` asks about its triggers."""
-    for finding in audit.tampering(look.tx):
+    for finding in audit.tampering(look.tx, sample=look.sample, seed=look.seed):
         yield "trail_intact", Violation(finding.where, {"problem": finding.problem})
 
 
@@ -184,7 +184,8 @@ QUESTIONS: tuple[Question, ...] = (
         _tampering,
         ("edited", "check_seals"),
     ),
-    _sql("trail_against_rows", "rows_vanished", "states_recorded", "changes_recorded"),
+    _sql("trail_of_claims", "rows_vanished", "states_recorded", "changes_recorded"),
+    _sql("trail_of_others", "rows_vanished", "changes_recorded"),
     _sql("double_bookings", "no_double_booking"),
     _sql(
         "claims_one_by_one",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from padelops.errors import NotChecked
 from padelops.ops.verdict import Verdict, worst
 
 if TYPE_CHECKING:
@@ -105,6 +106,15 @@ class Report:
     @property
     def not_run(self) -> list[str]:
         return [outcome.check for outcome in self.outcomes if outcome.failure]
+
+    def require_complete(self) -> None:
+        """
+        Raises:
+            NotChecked: a check could not run, so that what was found is not all there is.
+        """
+        if self.not_run:
+            first = next(outcome for outcome in self.outcomes if outcome.failure)
+            raise NotChecked(f"{first.check} could not run: {first.failure}", not_run=self.not_run)
 
     def __iter__(self) -> Iterator[Outcome]:
         return iter(self.outcomes)

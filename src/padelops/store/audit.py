@@ -159,9 +159,10 @@ def sealed_leaves(tx: Tx, seal_id: int) -> tuple[bytes, list[int], list[tuple[in
     )
 
 
-def edited(tx: Tx, *, limit: int) -> list[int]:
-    """Entries whose content differs from their fingerprint at birth."""
-    return [row[0] for row in tx.execute(_SQL["edited"], {"limit": limit}).fetchall()]
+def edited(tx: Tx, *, limit: int, sample: int | None = None, seed: int = 0) -> list[int]:
+    """Entries that differ from their fingerprint at birth: of all, or of some and the unsealed."""
+    values = {"limit": limit, "sample": sample, "seed": seed}
+    return [row[0] for row in tx.execute(_SQL["edited"], values).fetchall()]
 
 
 def incomplete(tx: Tx, *, limit: int) -> list[Incomplete]:

@@ -156,6 +156,17 @@ def sequences_behind(tx: Tx) -> Iterator[tuple[str, Violation]]:
             yield check, Violation(subject, evidence)
 
 
+def move_sequence(tx: Tx, relation: str, column: str) -> None:
+    """Let the sequence of this column go on after its highest number."""
+    statement = sql.SQL(_SQL["move_sequence"].decode()).format(
+        name=sql.Literal(relation),
+        column_name=sql.Literal(column),
+        column=sql.Identifier(column),
+        relation=sql.Identifier(relation),
+    )
+    tx.execute(statement)
+
+
 def priced_reservations(
     tx: Tx, *, clubs: Sequence[int] | None, sample: int | None, seed: int
 ) -> Iterator[PricedReservation]:

@@ -47,6 +47,7 @@ if TYPE_CHECKING:
     from padelops.ops.erasure import Erased
     from padelops.ops.indicators import Rhythm
     from padelops.ops.integrity import IntegrityValidator
+    from padelops.ops.integrity_repair import IntegrityRepair
     from padelops.ops.metrics import Readings
     from padelops.ops.tokens import TokenOffice
     from padelops.ops.worker import Worker
@@ -337,6 +338,12 @@ class Desk:
         from padelops.wiring.validation import validator_of  # noqa: PLC0415
 
         return validator_of(self, **more)
+
+    def repairer(self) -> IntegrityRepair:
+        """Mends what is safe to mend, by name. See `ops.integrity_repair`."""
+        from padelops.wiring.validation import repairer_of  # noqa: PLC0415
+
+        return repairer_of(self)
 
     # --- money --------------------------------------------------------------------------------
 

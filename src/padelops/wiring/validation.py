@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 from padelops.booking.availability import AvailabilityDesk
 from padelops.booking.counts import Counts
-from padelops.ops.integrity import IntegrityValidator
+from padelops.ops.integrity import PIECE_ROWS, IntegrityValidator
 from padelops.ops.integrity_cache import CachedDays, OnlyRead
+from padelops.ops.integrity_repair import IntegrityRepair
 from padelops.wiring.opening import open_desk
 
 if TYPE_CHECKING:
@@ -41,7 +42,9 @@ class ReservationIntegrityValidator:
             return desk.validator().validate_all_reservations(**options)
 
 
-def validator_of(desk: Desk, **more: Any) -> IntegrityValidator:
+def validator_of(
+    desk: Desk, *, resumable: bool = True, piece_rows: int = PIECE_ROWS
+) -> IntegrityValidator:
     """A validator on a desk's database and cache."""
     availability = AvailabilityDesk(
         desk.database, desk.catalogue, OnlyRead(desk.cache), Counts(desk.now)
@@ -50,6 +53,13 @@ def validator_of(desk: Desk, **more: Any) -> IntegrityValidator:
         desk.bulk,
         clock=desk.now,
         cached_days=CachedDays(availability),
-        notes=desk.settings.home,
-        **more,
+        notes=desk.settings.home if resumable else None,
+        piece_rows=piece_rows,
+    )
+
+
+def repairer_of(desk: Desk) -> IntegrityRepair:
+    """What mends a desk's database and cache, as whoever opened the desk."""
+    return IntegrityRepair(
+        desk.bulk, validator_of(desk, resumable=False), desk.cache, desk.origin, desk.now
     )

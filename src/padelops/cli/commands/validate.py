@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
 from padelops.cli.desk import opened, unknown_unless_checked
-from padelops.cli.output import Terminal, progress, say, show
+from padelops.cli.options import DryRun, Yes
+from padelops.cli.output import Terminal, confirm, progress, say, show
 from padelops.errors import Usage
 
 if TYPE_CHECKING:
@@ -35,11 +36,17 @@ def validate(
         list[str] | None, typer.Option(help="Only this check; may be given again.")
     ] = None,
     sample: Annotated[
-        str, typer.Option(help="Prices to compute again, drawn by lot; or: all.")
+        str, typer.Option(help="Prices and sealed entries to compute again, by lot; or: all.")
     ] = "10000",
     seed: Annotated[
         int | None, typer.Option(help="Draws the same prices again.", show_default="by lot")
     ] = None,
+    piece: Annotated[
+        int,
+        typer.Option(
+            min=1, metavar="ROWS", help="Claims of clubs looked at together; see --resume."
+        ),
+    ] = 2_000_000,
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on where an interrupted run stopped.")
     ] = False,
@@ -50,11 +57,18 @@ def validate(
     show_sql: Annotated[
         str | None, typer.Option(metavar="CHECK", help="Print a check's SQL, ready for psql.")
     ] = None,
+    repair: Annotated[
+        str | None,
+        typer.Option(metavar="NAMES", help="Mend what is safe to: stale_holds,missing_messages …"),
+    ] = None,
+    dry_run: DryRun = False,
+    yes: Yes = False,
 ) -> None:
     """
-    Ask the data every question that must have one answer; repair nothing.
+    Ask the data every question that must have one answer; repair nothing unless told to.
 
     Exit status: 0 all hold, 1 a warning, 2 an invariant is broken, 3 a check could not run.
+    With --repair: 0 mended and checked again, 6 something is left for a person.
     """
     from padelops.cli import integrity_views as views
 
@@ -66,9 +80,15 @@ def validate(
     if show_sql is not None:
         show(ctx, views.sql_document(show_sql), views.sql_text)
         return
+    if repair is not None:
+        _repair(ctx, repair, dry_run=dry_run, yes=yes)
+    if dry_run:
+        raise Usage("--dry-run goes with --repair; validating changes nothing anyway.")
     how_many, draw = views.sample_size(sample), views.seed_of(seed)
     with unknown_unless_checked(), opened() as desk:
-        report = desk.validator().validate_all_reservations(
+        report = desk.validator(
+            **({"piece_rows": piece} if piece else {})
+        ).validate_all_reservations(
             clubs=club or (),
             checks=check or (),
             sample=how_many,
@@ -80,6 +100,26 @@ def validate(
         say(ctx, "Nothing was left unfinished: everything was asked anew.")
     show(ctx, report, views.VIEWS[format.value])
     raise typer.Exit(report.exit_code)
+
+
+def _repair(ctx: typer.Context, names: str, *, dry_run: bool, yes: bool) -> NoReturn:
+    """An action: it ends as actions do."""
+    from padelops.cli import integrity_views as views
+    from padelops.ops.integrity_repair import Mended
+
+    wanted = [name.strip() for name in names.split(",") if name.strip()]
+    with opened() as desk:
+        repairer = desk.repairer()
+        steps = repairer.plan(wanted)
+        if dry_run or not steps:
+            result = Mended(None, tuple(steps), ())
+        else:
+            for line in views.what_would_be_done(steps):
+                say(ctx, line)
+            confirm(ctx, f"Mend these {len(steps)}?", yes=yes)
+            result = repairer.run(wanted)
+    show(ctx, result, views.mended_pieces)
+    raise typer.Exit(result.exit_code)
 
 
 def _watch(ctx: typer.Context) -> Watch:

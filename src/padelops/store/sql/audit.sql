@@ -74,10 +74,19 @@ SELECT count(*) AS entries, min(at) AS oldest
  WHERE tx >= coalesce((SELECT max(below_tx) FROM audit_seals), '0'::xid8);
 
 -- name: edited
--- Entries that no longer are what they were at birth, sealed or not. OFFSET 0 keeps the limit from
--- talking the planner into reading the whole table through an index, without parallel workers.
+-- Entries that no longer are what they were at birth: all of those that no seal covers yet, and of the
+-- others all, or about so many drawn by lot. OFFSET 0 keeps the limit from talking the planner into
+-- reading the whole table through an index, without parallel workers.
 SELECT id
-  FROM (SELECT id FROM audit_entries AS entry WHERE leaf <> audit_leaf(entry) OFFSET 0) AS edited
+  FROM (
+    SELECT id FROM audit_entries AS entry
+     WHERE CASE WHEN %(sample)s::bigint IS NULL
+                  OR tx >= (SELECT coalesce(max(below_tx), '0'::xid8) FROM audit_seals)
+                  OR hashint8extended(id, %(seed)s::bigint)
+                     %% (SELECT coalesce(max(id), 0) / greatest(%(sample)s::bigint, 1) + 1 FROM audit_entries) = 0
+                THEN leaf <> audit_leaf(entry) ELSE false END
+    OFFSET 0
+  ) AS edited
  ORDER BY id
  LIMIT %(limit)s;
 

@@ -98,6 +98,10 @@ SELECT format(
    AND has_table_privilege(owned.refobjid, 'SELECT')
  ORDER BY 1;
 
+-- name: move_sequence
+-- Ahead of what is there now; a writer that is in between takes an id that is higher still.
+SELECT setval(pg_get_serial_sequence({name}, {column_name}), max({column})) FROM {relation} HAVING max({column}) > 0;
+
 -- name: pieces
 -- How many claims each club has, also a club that is not there any more.
 SELECT coalesce(clubs.id, counted.club_id) AS id, clubs.slug, coalesce(counted.reservations, 0) AS reservations,

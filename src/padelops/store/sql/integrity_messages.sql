@@ -50,9 +50,15 @@ SELECT named."check", 'message ' || id AS subject,
  ORDER BY id;
 
 -- name: told_twice
+-- Grouped by a number first: a million texts take five times as long.
 SELECT 'message_twice' AS "check", 'message ' || dedupe_key AS subject,
        jsonb_build_object('dedupe_key', dedupe_key, 'club_id', club_id, 'messages', jsonb_agg(id ORDER BY id)) AS evidence
   FROM messages
- WHERE (%(clubs)s::bigint[] IS NULL OR club_id = ANY (%(clubs)s))
+ WHERE hashtextextended(dedupe_key, club_id) IN (
+    SELECT number
+      FROM (SELECT hashtextextended(dedupe_key, club_id) AS number FROM messages
+             WHERE %(clubs)s::bigint[] IS NULL OR club_id = ANY (%(clubs)s)) AS numbered
+     GROUP BY number HAVING count(*) > 1)
+   AND (%(clubs)s::bigint[] IS NULL OR club_id = ANY (%(clubs)s))
  GROUP BY club_id, dedupe_key
 HAVING count(*) > 1;

@@ -35,12 +35,19 @@ SELECT 'no_double_booking' AS "check", late.kind || ' ' || late.id AS subject,
  ORDER BY late.id;
 
 -- name: keys_used_twice
--- One key, one reservation; one row of an import, one claim.
+-- One key, one reservation; one row of an import, one claim. Grouped by a number first: a million texts
+-- take five times as long.
 SELECT 'one_reservation_per_key' AS "check", 'key ' || idempotency_key AS subject,
        jsonb_build_object('key', idempotency_key, 'club_id', club_id,
                           'reservations', jsonb_agg(id ORDER BY id)) AS evidence
   FROM claims
- WHERE (%(clubs)s::bigint[] IS NULL OR club_id = ANY (%(clubs)s))
+ WHERE hashtextextended(idempotency_key, club_id) IN (
+    SELECT number
+      FROM (SELECT hashtextextended(idempotency_key, club_id) AS number FROM claims
+             WHERE (%(clubs)s::bigint[] IS NULL OR club_id = ANY (%(clubs)s))
+               AND idempotency_key IS NOT NULL AND status <> 'expired') AS numbered
+     GROUP BY number HAVING count(*) > 1)
+   AND (%(clubs)s::bigint[] IS NULL OR club_id = ANY (%(clubs)s))
    AND idempotency_key IS NOT NULL AND status <> 'expired'
  GROUP BY club_id, idempotency_key
 HAVING count(*) > 1
