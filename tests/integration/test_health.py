@@ -14,11 +14,13 @@ from typing import TYPE_CHECKING, Any
 
 import psycopg
 import pytest
+import redis
 from psycopg import sql
 from pydantic import SecretStr
 
 from padelops import critical_health_check
 from padelops.adapters.sandbox_faults import FaultKind, Operation, SandboxFaults
+from padelops.errors import OutcomeUnknown
 from padelops.ops.verdict import Verdict
 from padelops.settings import Settings
 from padelops.wiring.health import CHECKS, check_health
@@ -252,6 +254,19 @@ def test_a_redis_that_is_away_is_a_warning_and_bookings_go_on(
     assert OK is ask("cache", cache_url=SecretStr(redis_url)).verdict
 
 
+@pytest.mark.needs("redis-server")
+def test_a_redis_that_is_stopped(ask: Callable[..., Finding], redis_url: str) -> None:
+    """
+    It takes connections and never answers; that is no more than a warning, and soon told.
+    """
+    client = redis.Redis.from_url(redis_url)
+    with stopped(client.info()["process_id"]):
+        assert WARNING is ask("cache", cache_url=SecretStr(redis_url)).verdict
+
+    assert OK is ask("cache", cache_url=SecretStr(redis_url)).verdict
+    client.close()
+
+
 def test_a_cache_table_that_is_gone_is_a_warning(ask: Callable[..., Finding], psql: Any) -> None:
     """
     The rest of the database is not blamed for it.
@@ -276,6 +291,28 @@ def test_a_gateway_that_is_away_is_critical(desk: Desk, ask: Callable[..., Findi
     assert CRITICAL is ask("payment_gateway").verdict
     faults.clear()
     assert OK is ask("payment_gateway").verdict
+
+
+def test_payments_that_nobody_looks_at(desk: Desk, ask: Callable[..., Finding], psql: Any) -> None:
+    """
+    One in doubt is critical once it has been so for a while; one that waits for a person warns.
+    """
+    faults = SandboxFaults(desk.database, desk.now)
+    faults.set(Operation.AUTHORIZE, FaultKind.TIMEOUT_AFTER_WORK)
+    with pytest.raises(OutcomeUnknown):
+        desk.book(
+            "centro/2", "2026-12-01T18:00", minutes=60, player="Ana", pay="card", card="tok_visa"
+        )
+
+    def after(seconds: float) -> Verdict:
+        later = desk.now() + timedelta(seconds=seconds)
+        return ask("stuck_payments", clock=lambda: later).verdict
+
+    assert [OK, WARNING, CRITICAL] == [after(10), after(300), after(1000)]
+    psql.execute("UPDATE payment_attempts SET state = 'queued', next_step = 'review'")
+    assert WARNING is after(10)
+    psql.execute("UPDATE payment_attempts SET next_step = NULL, next_step_at = NULL")
+    assert OK is after(1000)
 
 
 @pytest.mark.parametrize(

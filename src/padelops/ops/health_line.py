@@ -19,6 +19,9 @@ Connect: TypeAlias = Callable[[], Tx]
 Clock: TypeAlias = Callable[[], datetime]
 Fact: TypeAlias = Callable[[Tx, Clock], Answer]
 
+LET_GO_S = 0.1
+"""For whoever is just giving the connection back."""
+
 FACTS: dict[str, Fact] = {}
 """What is asked over the line, by the name of the check."""
 
@@ -50,6 +53,7 @@ class Line:
         self._turn = Lock()
         self._tx: Tx | None = None
         self._failed = False
+        self._closed = False
 
     @contextmanager
     def __call__(self) -> Iterator[Tx]:
@@ -68,12 +72,17 @@ class Line:
                 except PadelopsError:
                     self._failed = True
                     raise
-            with explained():
-                yield self._tx
+            try:
+                with explained():
+                    yield self._tx
+            finally:
+                if self._closed:
+                    self._tx.close()
 
     def close(self) -> None:
-        """Close it, unless somebody still waits for an answer of a silent server."""
-        if self._turn.acquire(blocking=False):
+        """Close it; whoever still waits for a silent server does so when that wait is over."""
+        self._closed = True
+        if self._turn.acquire(timeout=LET_GO_S):
             try:
                 if self._tx is not None:
                     self._tx.close()
