@@ -212,8 +212,17 @@ def test_connections_that_run_out(
     psql.execute(sql.SQL("ALTER DATABASE {} CONNECTION LIMIT 5").format(name))
     assert OK is ask("connections").verdict
 
-    held = [psycopg.connect(database_url) for _ in range(3)]
+    def gone() -> bool:
+        """A connection that was closed ends on the server a moment later."""
+        others = "SELECT count(*) FROM pg_stat_activity WHERE datname = %s AND pid <> %s"
+        row = psql.execute(others, [psql.info.dbname, psql.info.backend_pid]).fetchone()
+        return bool(row[0] == len(held))
+
+    held: list[psycopg.Connection[Any]] = []
+    until(gone)
+    held += [psycopg.connect(database_url) for _ in range(3)]
     full = ask("connections")
+    until(gone)
     held.append(psycopg.connect(database_url))
     none_left = ask("database")
     for one in held:
