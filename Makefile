@@ -4,6 +4,9 @@
 #   make test          every test; `make test ARGS="-k pricing"` runs a part of it
 #   make lint          style, types, import directions
 #   make bench         the booking core beside pgbench and psycopg, as ratios (minutes)
+#   make load          a database, a server and Locust; SHAPE=evening picks a day's shape (minutes)
+#   make load-short    the same in under 90 seconds
+#   make bench-http    the HTTP door beside Django and gunicorn, as ratios (minutes)
 #   make clean         forget the virtual environment and what tools left behind
 
 PYTHON ?= python3
@@ -13,7 +16,7 @@ ARGS ?=
 # Two workers for two cores; each has its own PostgreSQL.
 WORKERS ?= 2
 
-.PHONY: demo test test-15 lint bench bench-quick schema-shape constraints clean
+.PHONY: demo test test-15 lint bench bench-quick bench-http load load-short schema-shape constraints clean
 
 demo: $(VENV)/installed
 	$(BIN)/padelops demo --yes
@@ -41,16 +44,27 @@ bench-quick: $(VENV)/installed-dev
 schema-shape: $(VENV)/installed-dev
 	PYTHONPATH=tests $(BIN)/python -m testbed.schema_shape
 
+bench-http: $(VENV)/installed-dev
+	$(BIN)/python load_tests/bench_http.py $(ARGS)
+
+SHAPE ?= morning
+load: $(VENV)/installed-load
+	$(BIN)/python load_tests/run_load.py --shape $(SHAPE) $(ARGS)
+
+# Machines of CI are busy and small: the number of users is, too.
+load-short: $(VENV)/installed-load
+	$(BIN)/python load_tests/run_load.py --users 40 --spawn-rate 10 --run-time 30s $(ARGS)
+
 # After a change of pyproject.toml's bounds: what CI installs, written down anew.
 constraints:
 	$(PYTHON) -m venv --clear $(VENV)-constraints
-	$(VENV)-constraints/bin/python -m pip install --quiet -e '.[dev]'
+	$(VENV)-constraints/bin/python -m pip install --quiet -e '.[dev,load]'
 	{ head -n 1 constraints.txt; $(VENV)-constraints/bin/python -m pip freeze --exclude-editable; } > constraints.new
 	mv constraints.new constraints.txt
 	rm -rf $(VENV)-constraints
 
 clean:
-	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist
+	rm -rf $(VENV) $(VENV)-django .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
@@ -63,4 +77,8 @@ $(VENV)/installed: $(BIN)/python pyproject.toml constraints.txt
 
 $(VENV)/installed-dev: $(BIN)/python pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	touch $@ $(VENV)/installed
+
+$(VENV)/installed-load: $(BIN)/python pyproject.toml constraints.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[load]'
 	touch $@ $(VENV)/installed

@@ -1,0 +1,220 @@
+"""
+How fast the HTTP door is, beside Django and gunicorn on the same rules, in one run.
+
+    python load_tests/bench_http.py [--seconds 4] [--rounds 3] [--json FILE]
+
+Starts a PostgreSQL of its own, `padelops serve` and the Django peer (load_tests/django_peer/, in a
+virtual environment of its own that is made at first), and books free hours through both in turn,
+round by round. Prints the median of the rounds' ratios beside what DESIGN.md section 9 asks for.
+Exit code 1: a ratio is short of what it must be at least, or an answer was anything but 201.
+
+Both have two worker processes with eight threads each, and keep their database connections. The
+peer does what CRITICAL_PATHS.md shows, and nothing of what padelops does beyond it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import venv
+from datetime import timedelta
+from itertools import count
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from bench_booking import facts, show, show_facts
+from booking_goals import Goal, Row
+from booking_stage import CLUB, COURTS, FIRST_START, Stage, club_file, raised
+from http_wire import Heard, post, press
+from psycopg.conninfo import conninfo_to_dict
+
+from padelops.ops.tokens import Role
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+PEER = Path(__file__).parent / "django_peer"
+PEER_VENV = Path(os.environ.get("PADELOPS_PEER_VENV", Path(__file__).parents[1] / ".venv-django"))
+WORKERS, THREADS = 2, 8
+PLAYER = {"name": "Ana Ruiz", "email": "ana@example.com"}
+UP_S = 60
+
+
+def main() -> int:
+    """Measure, show, judge."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--seconds", type=float, default=4, help="for each measurement (default 4)")
+    parser.add_argument("--rounds", type=int, default=3, help="odd is best (default 3)")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write everything down")
+    options = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    known = facts()
+    show_facts(known)
+    _install_peer()
+    with raised() as stage, _ours(stage) as ours, _theirs(stage) as theirs:
+        rounds = [_round(ours, theirs, options.seconds) for _ in range(options.rounds)]
+    rows = [
+        Row(
+            "POST, 16 connections, x Django + gunicorn",
+            [one[0].rate for one in rounds],
+            [one[1].rate for one in rounds],
+            "/s",
+            Goal(5, 8),
+        ),
+        Row(
+            "p99 at 64 connections, of Django's",
+            [one[2].percentile_ms(99) for one in rounds],
+            [one[3].percentile_ms(99) for one in rounds],
+            "ms",
+            Goal(0.35, 0.2),
+            smaller_is_better=True,
+        ),
+        Row(
+            "p50 at 64 connections, of Django's",
+            [one[2].percentile_ms(50) for one in rounds],
+            [one[3].percentile_ms(50) for one in rounds],
+            "ms",
+            smaller_is_better=True,
+        ),
+    ]
+    show(rows, {})
+    odd = [heard.odd for one in rounds for heard in one if heard.odd]
+    if odd:
+        print(f"not every answer was 201: {odd[0][-300:]!r}", file=sys.stderr)
+    if options.json:
+        document = {"facts": known, "rows": [row.as_json() for row in rows]}
+        options.json.write_text(json.dumps(document, indent=2), encoding="utf-8")
+    return int(bool(odd) or any(row.verdict == "MISSED" for row in rows))
+
+
+def _round(ours: Side, theirs: Side, seconds: float) -> tuple[Heard, Heard, Heard, Heard]:
+    few = [side.press(16, seconds) for side in (ours, theirs)]
+    many = [side.press(64, seconds) for side in (ours, theirs)]
+    return few[0], few[1], many[0], many[1]
+
+
+class Side:
+    """A server, and bookings of hours that nobody else wants."""
+
+    def __init__(self, port: int, request: Callable[[int, str, str], bytes]) -> None:
+        self.address = ("127.0.0.1", port)
+        self._request = request
+        self._numbers = count()
+
+    def press(self, connections: int, seconds: float) -> Heard:
+        return press(self.address, self._next, connections=connections, seconds=seconds)
+
+    def _next(self) -> bytes:
+        number = next(self._numbers)
+        start = FIRST_START + timedelta(hours=number // COURTS)
+        end = start + timedelta(hours=1)
+        return self._request(number % COURTS + 1, start.isoformat(), end.isoformat())
+
+
+@contextlib.contextmanager
+def _ours(stage: Stage) -> Iterator[Side]:
+    desk = stage.database("padelops", [club_file()])
+    token = desk.tokens.create("bench", Role.OPERATOR, origin=desk.origin, now=desk.now()).text
+    desk.close()
+
+    def request(court: int, start: str, _: str) -> bytes:
+        wish = {"court": f"{CLUB}/{court}", "starts_at": start, "minutes": 60, "player": PLAYER}
+        return post("/v1/reservations", json.dumps(wish).encode(), token=token)
+
+    port = _free_port()
+    command = [
+        sys.executable, "-m", "padelops", "serve", "--port", str(port),
+        "--workers", str(WORKERS), "--threads", str(THREADS),
+    ]  # fmt: skip
+    with _running(command, {"PADELOPS_DATABASE_URL": stage.url}, port):
+        yield Side(port, request)
+
+
+@contextlib.contextmanager
+def _theirs(stage: Stage) -> Iterator[Side]:
+    stage.do("CREATE DATABASE peer OWNER padelops")
+    where = conninfo_to_dict(stage.server.url("peer"))
+    environment = {
+        "PEER_DATABASE": "peer",
+        "PEER_USER": str(where["user"]),
+        "PEER_HOST": str(where["host"]),
+        "PEER_PORT": str(where.get("port") or ""),
+        "PEER_PASSWORD": str(where.get("password") or ""),
+    }
+    python = PEER_VENV / "bin" / "python"
+    subprocess.run(
+        [python, PEER / "peer.py"],
+        env=os.environ | environment,
+        input=str(COURTS),
+        text=True,
+        check=True,
+    )
+
+    def request(court: int, start: str, end: str) -> bytes:
+        wish = {"court": court, "start": start, "end": end, "player": PLAYER}
+        return post("/reservations", json.dumps(wish).encode())
+
+    port = _free_port()
+    command = [
+        str(PEER_VENV / "bin" / "gunicorn"), "--chdir", str(PEER), "--worker-class", "gthread",
+        "--workers", str(WORKERS), "--threads", str(THREADS), "--keep-alive", "60",
+        "--log-level", "error", "--bind", f"127.0.0.1:{port}", "peer:application",
+    ]  # fmt: skip
+    with _running(command, environment, port):
+        yield Side(port, request)
+
+
+@contextlib.contextmanager
+def _running(command: list[str], environment: dict[str, str], port: int) -> Iterator[None]:
+    process = subprocess.Popen(
+        command,
+        env=os.environ | environment,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        deadline = time.monotonic() + UP_S
+        while True:
+            try:
+                socket.create_connection(("127.0.0.1", port), 1).close()
+                break
+            except OSError:
+                if process.poll() is not None or time.monotonic() > deadline:
+                    raise SystemExit(f"{command[0]} did not start") from None
+                time.sleep(0.1)
+        yield
+    finally:
+        process.terminate()
+        process.wait(60)
+
+
+def _free_port() -> int:
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        return int(one.getsockname()[1])
+
+
+def _install_peer() -> None:
+    """Django and gunicorn in a virtual environment of their own, once."""
+    if (PEER_VENV / "bin" / "gunicorn").exists():
+        return
+    print(f"installing the Django peer into {PEER_VENV}", file=sys.stderr, flush=True)
+    venv.create(PEER_VENV, with_pip=True, clear=True)
+    pip: list[Any] = [PEER_VENV / "bin" / "pip", "install", "--quiet"]
+    subprocess.run(
+        [*pip, "--disable-pip-version-check", "-r", PEER / "requirements.txt"], check=True
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())
