@@ -147,7 +147,8 @@ def test_no_cluster(pair: Pair) -> None:
 
 def test_what_the_settings_promise(pair: Pair) -> None:
     """
-    Asked of the running servers: what breaks the promise is critical, and named. (Tests do not sync.)
+    Asked of the running servers: what breaks the promise is critical, and named. (Tests do
+    not sync.)
     """
     code, document, _ = run(pair, "lint")
     named = {finding["setting"]: finding["verdict"] for finding in document["findings"]}

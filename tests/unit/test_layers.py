@@ -78,6 +78,8 @@ def test_imports_go_down_only() -> None:
         ),
         (", ".join(f"padelops.booking.{path}" for path in PATHS), HEAVY),
         ("padelops.wiring", HEAVY),
+        # What `health` and `cache` ask must not wait for what only a search or an upgrade needs.
+        ("padelops.wiring.health, padelops.wiring.caches", HEAVY | {"sqlalchemy"}),
     ],
 )
 def test_an_import_brings_nothing_heavy(modules: str, unwanted: set[str]) -> None:
