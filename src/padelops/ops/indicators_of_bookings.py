@@ -44,7 +44,10 @@ indicator(
 indicator(
     "padel_double_bookings",
     "Double booking incidents",
-    help="Live reservations and blocks, not over yet, that overlap an earlier one on their court.",
+    help=(
+        "Live reservations and blocks that overlap an earlier one on their court: within two days,"
+        " and whenever once the constraint against it is gone."
+    ),
     rhythm=Rhythm.PRIMARY,
     source="sql:double_bookings",
     aliases=("booking_conflicts", "double_booking_incidents"),

@@ -8,7 +8,7 @@ each in key order.
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from psycopg.types.json import Jsonb
@@ -79,7 +79,9 @@ def add(
 def operations_within(tx: Tx, lengths_s: Sequence[int], *, now: datetime) -> dict[int, list[Ended]]:
     """What ended in the last so many seconds, for each length: whole minutes and the one begun."""
     found: dict[int, list[Ended]] = {length: [] for length in lengths_s}
-    values = {"lengths": list(found), "now": now}
+    # The longest once more, as a bound that the planner can weigh.
+    since = now - timedelta(seconds=max(found, default=0), minutes=1)
+    values = {"lengths": list(found), "now": now, "since": since}
     for length, *row in tx.execute(_SQL["operations_within"], values).fetchall():
         found[length].append(_ended(row))
     return found
@@ -101,7 +103,9 @@ def counters_within(
 ) -> dict[int, dict[str, int]]:
     """The same of what is counted by name."""
     found: dict[int, dict[str, int]] = {length: {} for length in lengths_s}
-    values = {"lengths": list(found), "now": now}
+    # The longest once more, as a bound that the planner can weigh.
+    since = now - timedelta(seconds=max(found, default=0), minutes=1)
+    values = {"lengths": list(found), "now": now, "since": since}
     for length, name, n in tx.execute(_SQL["counters_within"], values).fetchall():
         found[length][name] = n
     return found

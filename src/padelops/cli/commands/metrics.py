@@ -29,11 +29,16 @@ class Format(StrEnum):
     GRAFANA = "grafana"
 
 
-OF_EACH_PATH = (
-    "padel_operation_rate", "padel_response_p50_seconds", "padel_response_p95_seconds",
-    "padel_response_p99_seconds", "padel_response_avg_seconds", "padel_error_ratio",
-)  # fmt: skip
-"""What stands in one row for each critical path."""
+OF_EACH_PATH = {
+    "padel_operation_rate": "per s",
+    "padel_response_avg_seconds": "average",
+    "padel_response_p95_seconds": "p95",
+    "padel_response_p99_seconds": "p99",
+    "padel_error_ratio": "errors",
+}
+"""What stands in one row for each critical path, and above which column: 60 cells hold no more."""
+
+TOLD_ELSEWHERE = OF_EACH_PATH.keys() | {"padel_response_p50_seconds"}
 
 
 class When(StrEnum):
@@ -108,7 +113,7 @@ def _tables(readings: Readings) -> Iterator[Piece]:
         yield f"The database is down. {readings.away.message} Unknown: all that it would tell."
     elif paths := list(_paths(readings)):
         yield Table(
-            ["path", "level", "per s", "p50", "p95", "p99", "average", "errors"],
+            ["path", *OF_EACH_PATH.values()],
             paths,
             title="Critical paths, the last 5 minutes",
         )
@@ -118,23 +123,24 @@ def _tables(readings: Readings) -> Iterator[Piece]:
     ):
         rows = list(_rows(readings, rhythm))
         if rows:
-            yield Table(["indicator", "of", "value"], rows, title=title)
+            yield Table(["indicator", "value"], rows, title=title)
     if readings.away is None and readings.unread:
         unread = [[one.indicator.name, one.problem] for one in readings.unread]
         yield Table(["indicator", "why it is unknown"], unread, title="Not read")
     yield f"Asked at {readings.at:%Y-%m-%d %H:%M:%S} UTC."
+    if not all(reading.known for reading in readings.readings):
+        yield "Unknown: nothing happened to judge, or nobody may tell."
 
 
-def _paths(readings: Readings) -> Iterator[list[str | int]]:
+def _paths(readings: Readings) -> Iterator[list[str]]:
     """A row for each critical path, of the indicators that there is one of for each."""
     from padelops.booking.critical_paths import CRITICAL_PATHS
 
     asked = {reading.indicator.name: reading for reading in readings.readings}
-    if not asked.keys() >= set(OF_EACH_PATH):
+    if not asked.keys() >= OF_EACH_PATH.keys():
         return
     for path in CRITICAL_PATHS:
-        values = [_value_of(asked[name], path.module) for name in OF_EACH_PATH]
-        yield [path.module, path.level.value, *values]
+        yield [path.module, *(_value_of(asked[name], path.module) for name in OF_EACH_PATH)]
 
 
 def _value_of(reading: Reading, path: str) -> str:
@@ -142,19 +148,22 @@ def _value_of(reading: Reading, path: str) -> str:
     return _shown(reading.indicator, next(found, None))
 
 
-def _rows(readings: Readings, rhythm: Rhythm) -> Iterator[list[str | None]]:
+def _rows(readings: Readings, rhythm: Rhythm) -> Iterator[list[str]]:
     """A row for each value; what the table of paths has told is not told again."""
     every = {reading.indicator.name for reading in readings.readings}
-    told = set(OF_EACH_PATH) if every >= set(OF_EACH_PATH) else set()
+    told = TOLD_ELSEWHERE if every >= TOLD_ELSEWHERE else frozenset()
     for reading in readings.readings:
         one = reading.indicator
         if one.rhythm is not rhythm or one.name in told or (told and one.kind != "gauge"):
             continue
-        if reading.problem and readings.away is None:
-            yield [one.name, None, "unknown"]
+        if readings.away is not None and reading.problem:
+            continue
+        if not reading.known:
+            yield [one.name, "unknown" if reading.samples or reading.problem else "none"]
+            continue
         for sample in reading.samples:
-            of = " ".join(sample.labels.values())
-            yield [one.name, of, reading.word(sample) or _shown(one, sample)]
+            named = " ".join((one.name, *sample.labels.values()))
+            yield [named, reading.word(sample) or _shown(one, sample)]
 
 
 def _shown(one: Indicator, sample: Sample | None) -> str:
@@ -168,6 +177,9 @@ def _number(value: float) -> str:
 
 
 def _time(seconds: float) -> str:
+    for unit, length in (("days", 86_400), ("h", 3_600), ("min", 60)):
+        if seconds >= 2 * length:
+            return f"{seconds / length:.3g} {unit}"
     return f"{seconds:.4g} s" if seconds >= 1 or not seconds else f"{seconds * 1000:.3g} ms"
 
 

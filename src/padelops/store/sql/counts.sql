@@ -58,7 +58,7 @@ SELECT lengths.seconds, path, outcome, code, sum(calls)::bigint, sum(operations.
   FROM unnest(%(lengths)s::bigint[]) AS lengths (seconds)
   JOIN operations
     ON minute >= date_trunc('minute', %(now)s::timestamptz - make_interval(secs => lengths.seconds), 'UTC')
-   AND minute <= %(now)s
+   AND minute BETWEEN %(since)s AND %(now)s
  GROUP BY 1, 2, 3, 4
  ORDER BY 1, 2, 3, 4;
 
@@ -67,7 +67,7 @@ SELECT lengths.seconds, name, sum(n)::bigint
   FROM unnest(%(lengths)s::bigint[]) AS lengths (seconds)
   JOIN counters
     ON minute >= date_trunc('minute', %(now)s::timestamptz - make_interval(secs => lengths.seconds), 'UTC')
-   AND minute <= %(now)s
+   AND minute BETWEEN %(since)s AND %(now)s
  GROUP BY 1, 2
  ORDER BY 1, 2;
 
