@@ -12,12 +12,16 @@ import pytest
 import yaml
 from pydantic import SecretStr
 
-from padelops.ops.integrity import CHECKS, Verdict
+from padelops.ops.integrity import CHECKS, IntegrityValidator, Verdict
+from padelops.ops.integrity_hands import Hands
+from padelops.ops.integrity_questions import QUESTIONS
+from padelops.ops.integrity_tally import Job
 from padelops.settings import Settings
 from padelops.wiring import open_desk
 from testbed import books
 from testbed.clock import Clock
 from testbed.corruption import CORRUPTIONS, DROP_GUARDS, Books
+from testbed.rows import without_triggers
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -119,3 +123,56 @@ def test_every_check_is_broken_by_somebody() -> None:
     }
 
     assert set() == source - told
+
+
+def test_all_hands_see_one_moment(desk: Desk, psql: Any) -> None:
+    """
+    A row is spoiled after the snapshot was exported: no connection sees it, the next run does.
+    """
+    hands = Hands(desk.bulk, None)
+    try:
+        hands.lead()
+        claim = Books.open(psql, every=7).row()
+        without_triggers(psql, "UPDATE claims SET status = 'completed' WHERE id = %s", claim)
+        jobs = [Job(question, None, 1) for question in QUESTIONS if question.name != "cached_days"]
+        answers = list(hands.ask(jobs, now=desk.now(), sample=None, seed=0))
+        connections = len(hands._txs)
+    finally:
+        hands.close()
+
+    assert 2 == connections
+    assert [] == [answer.found for answer in answers if answer.found or answer.failure]
+    assert {f"reservation {claim}"} == named(desk.validator().validate_all_reservations())[
+        "states_recorded"
+    ]
+
+
+def test_nothing_can_be_written_while_it_looks(desk: Desk) -> None:
+    """
+    Every connection is read-only: validation repairs nothing, whatever is asked.
+    """
+    hands = Hands(desk.bulk, None)
+    try:
+        hands.lead()
+        with pytest.raises(psycopg.errors.ReadOnlySqlTransaction):
+            hands.leader.execute("UPDATE clubs SET name = name")
+    finally:
+        hands.close()
+
+
+def test_a_server_that_stands_still_is_unknown_in_time(desk: Desk, psql: Any) -> None:
+    """
+    Nobody answers any more: the check failed within its patience, and the verdict says so.
+    """
+    psql.execute("ALTER TABLE messages RENAME TO messages_stored")
+    psql.execute(
+        "CREATE VIEW messages AS SELECT messages_stored.* FROM messages_stored,"
+        " LATERAL (SELECT pg_sleep(60 + messages_stored.id * 0)) AS slow"
+    )
+    psql.execute("GRANT SELECT ON messages TO padelops")
+    validator = IntegrityValidator(desk.bulk, clock=desk.now, patience_s=2)
+
+    report = validator.validate_all_reservations(checks=["message_missing"])
+
+    assert Verdict.UNKNOWN == report.verdict
+    assert ["message_missing"] == report.not_run
