@@ -16,7 +16,7 @@ ARGS ?=
 # Two workers for two cores; each has its own PostgreSQL.
 WORKERS ?= 2
 
-.PHONY: demo test test-15 lint bench bench-quick bench-http load load-short schema-shape constraints clean
+.PHONY: demo test test-15 lint bench bench-quick bench-validate bench-http load load-short schema-shape constraints clean
 
 demo: $(VENV)/installed
 	$(BIN)/padelops demo --yes
@@ -39,6 +39,10 @@ bench: $(VENV)/installed-dev
 
 bench-quick: $(VENV)/installed-dev
 	$(BIN)/python load_tests/bench_booking.py --quick $(ARGS)
+
+# Validation of a million reservations beside one reading of them, and one violation of each kind found.
+bench-validate: $(VENV)/installed-dev
+	$(BIN)/python load_tests/bench_validate.py $(ARGS)
 
 # After a new migration: what validation expects of the schema, written down anew.
 schema-shape: $(VENV)/installed-dev
