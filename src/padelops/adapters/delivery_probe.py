@@ -44,7 +44,7 @@ def probe(settings: Settings, *, timeout_s: float) -> str:
         told.append(f"By apprise: {channels}, which only sending can try; outbox tells.")
     if not told:
         _try_folder(settings.spool_folder)
-        told.append(f"Messages are only written to {settings.spool_folder}.")
+        told.append("Messages are only written to the spool, a folder.")
     return " ".join(told)
 
 

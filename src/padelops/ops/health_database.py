@@ -49,7 +49,9 @@ def connects(line: Line) -> Answer:
     began = time.monotonic()
     with line() as tx:
         server = health.server(tx)
-        where = f"{tx.info.host or 'local socket'}:{tx.info.port}"
+        host = tx.info.host
+        # A socket's long path would break the table on a narrow terminal, and tells nobody more.
+        where = "its socket" if host.startswith("/") or not host else f"{host}:{tx.info.port}"
     took = Measure("connect_s", time.monotonic() - began, 0.5, 2.0)
     message = f"PostgreSQL {server.version} at {where} answers."
     if server.standby or server.read_only:
