@@ -7,6 +7,7 @@
 #   make load          a database, a server and Locust; SHAPE=evening picks a day's shape (minutes)
 #   make load-short    the same in under 90 seconds
 #   make bench-http    the HTTP door beside Django and gunicorn, as ratios (minutes)
+#   make failover-matrix  bookings while a real cluster is broken, fault by fault (minutes)
 #   make clean         forget the virtual environment and what tools left behind
 
 PYTHON ?= python3
@@ -16,17 +17,17 @@ ARGS ?=
 # Two workers for two cores; each has its own PostgreSQL.
 WORKERS ?= 2
 
-.PHONY: demo test test-15 lint bench bench-quick bench-validate bench-http load load-short schema-shape constraints clean
+.PHONY: demo test test-15 lint bench bench-quick bench-validate bench-http load load-short failover-matrix failover-matrix-quick schema-shape constraints clean
 
 demo: $(VENV)/installed
 	$(BIN)/padelops demo --yes
 
 test: $(VENV)/installed-dev
-	$(BIN)/python -m pytest -n $(WORKERS) $(ARGS)
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup $(ARGS)
 
 # The same tests of SQL, locks and transactions on the system's PostgreSQL.
 test-15: $(VENV)/installed-dev
-	PADELOPS_TEST_PG_BINDIR=/usr/lib/postgresql/15/bin $(BIN)/python -m pytest -n $(WORKERS) tests/integration $(ARGS)
+	PADELOPS_TEST_PG_BINDIR=/usr/lib/postgresql/15/bin $(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup tests/integration $(ARGS)
 
 lint: $(VENV)/installed-dev
 	$(BIN)/ruff check .
@@ -58,6 +59,13 @@ load: $(VENV)/installed-load
 # Machines of CI are busy and small: the number of users is, too.
 load-short: $(VENV)/installed-load
 	$(BIN)/python load_tests/run_load.py --users 40 --spawn-rate 10 --run-time 30s $(ARGS)
+
+failover-matrix: $(VENV)/installed-dev
+	$(BIN)/python load_tests/failover_matrix.py $(ARGS)
+
+# Three faults, for CI.
+failover-matrix-quick: $(VENV)/installed-dev
+	$(BIN)/python load_tests/failover_matrix.py --quick $(ARGS)
 
 # After a change of pyproject.toml's bounds: what CI installs, written down anew.
 constraints:

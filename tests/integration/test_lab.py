@@ -15,7 +15,8 @@ from pydantic import SecretStr
 
 from padelops.adapters.postmaster import command_line
 from padelops.lab import processes, servers
-from padelops.lab.laboratory import Lab, Wish
+from padelops.lab.laboratory import Lab
+from padelops.lab.planning import Wish
 from padelops.lab.state import Process
 from padelops.settings import Settings
 from padelops.wiring import open_desk
@@ -63,8 +64,8 @@ def test_padelops_books_in_the_lab(lab: Lab, demo_clubs: Path) -> None:
     settings = Settings(database_url=SecretStr(url), level1_budget_ms=5000)
     with open_desk(settings) as desk:
         desk.apply_club_file(demo_clubs)
-        booked = desk.book("centro/1", "2026-12-04T10:00", player="Ana", key="lab-1")
-        again = desk.book("centro/1", "2026-12-04T10:00", player="Ana", key="lab-1")
+        booked = desk.book("roma/1", "2026-12-04T10:00", player="Ana", key="lab-1")
+        again = desk.book("roma/1", "2026-12-04T10:00", player="Ana", key="lab-1")
 
     assert 0 == done.returncode
     assert booked.reservation.id == again.reservation.id

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import subprocess
 import sys
 from contextlib import contextmanager
@@ -9,10 +11,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
-from padelops.lab.laboratory import Lab, Wish
+from padelops.lab.laboratory import Lab
+from padelops.lab.planning import Wish
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+ENOUGH_MEMORY = 2_000_000_000
 
 GUARD = """
 import sys
@@ -30,7 +35,9 @@ if lab.folder.is_lab():
 @contextmanager
 def guarded_lab() -> Iterator[Lab]:
     """A folder for a lab, not started; ended and removed when the block ends."""
-    folder = Path("/tmp") / f"padelops-lab-{uuid4().hex[:8]}"
+    shared = Path("/dev/shm")
+    roomy = os.access(shared, os.W_OK) and shutil.disk_usage(shared).free > ENOUGH_MEMORY
+    folder = (shared if roomy else Path("/tmp")) / f"padelops-lab-{uuid4().hex[:8]}"
     guard = subprocess.Popen(
         [sys.executable, "-c", GUARD, folder], stdin=subprocess.PIPE, start_new_session=True
     )

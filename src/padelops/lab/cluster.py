@@ -9,6 +9,7 @@ never elected (`check_timeline`), and losing the store interrupts nothing (`fail
 from __future__ import annotations
 
 import sys
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import yaml
@@ -71,17 +72,33 @@ ACCESS = (
 )
 
 # SQL outside store/, because it makes the database that the store lives in.
-FURNISH = (
-    "CREATE ROLE {role} LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE PASSWORD {password}",
-    "CREATE DATABASE {role} OWNER {role} TEMPLATE template0",
-)
+ORDINARY = "CREATE ROLE {role} LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE PASSWORD {password}"
+STANDBY = "CREATE ROLE {role} LOGIN REPLICATION PASSWORD {password}"
+EMPTY = "CREATE DATABASE {role} OWNER {role} TEMPLATE template0"
 
 
-def process(folder: Folder, node: Node, runner: Runner) -> Process:
+@dataclass(frozen=True)
+class Statement:
+    """What makes a role, or something of its own."""
+
+    text: str
+    role: str
+
+
+def furnish(*, replication: bool) -> list[Statement]:
+    """What a new cluster needs; `replication` where no Patroni has made the standbys' role."""
+    standby = [Statement(STANDBY, REPLICATION)] if replication else []
+    return [*standby, Statement(ORDINARY, ROLE), Statement(EMPTY, ROLE)]
+
+
+def process(folder: Folder, node: Node, runner: Runner, *, before: tuple[str, ...] = ()) -> Process:
     """Patroni of one node, which starts and stops the node's PostgreSQL."""
     return Process(
         name=node.name,
-        command=runner.command(sys.executable, "-m", "patroni", settings_file(folder, node)),
+        command=(
+            *before,
+            *runner.command(sys.executable, "-m", "patroni", settings_file(folder, node)),
+        ),
         environment=environment(folder.path),
         log=folder.log(node.name),
         ready=f"http:{node.rest_port}/liveness",

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import ValidationError
 
+from padelops.adapters.postmaster import socket_place
 from padelops.errors import InvalidInput, LockHeld
 from padelops.lab.state import State
 
@@ -44,6 +45,17 @@ class Folder:
     @property
     def pgpass(self) -> Path:
         return self.path / "pgpass"
+
+    @property
+    def sockets(self) -> Path:
+        """Of what listens on no port; in /tmp where the lab's own path is too long for one."""
+        owner = self.path.stat().st_uid if self.path.exists() else os.geteuid()
+        return socket_place(self.path, owner)
+
+    def passwords(self) -> dict[str, str]:
+        """The password of each login."""
+        lines = (line.split(":") for line in self.pgpass.read_text().splitlines())
+        return {login: word for _, _, _, login, word in lines}
 
     def node(self, name: str) -> Path:
         return self.path / "nodes" / name

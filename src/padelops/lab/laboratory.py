@@ -1,5 +1,5 @@
 """
-`up`, `down`, `look` and `variables` of one lab.
+`up`, `down` and `look` of one lab.
 
 `up` writes down what it is going to start before it starts it, so whatever kills it, the next `up`
 or `down` finds and ends every process, and no other.
@@ -7,24 +7,22 @@ or `down` finds and ends every process, and no other.
 
 from __future__ import annotations
 
-import secrets
-import socket
+import shutil
 import time
-from contextlib import ExitStack
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import psycopg
 from psycopg import sql
 from pydantic import SecretStr
 
-from padelops.adapters.postgres_cluster import ADMIN, ROLE
+from padelops.adapters.postgres_cluster import ADMIN
 from padelops.errors import InvalidInput, NotFound, Refused
-from padelops.lab import cluster, observing, parts, processes, servers, store
-from padelops.lab.addresses import variables
+from padelops.lab import cluster, doors, network, observing, pair, processes, servers, services
+from padelops.lab import store as cluster_store
 from padelops.lab.folder import Folder
+from padelops.lab.planning import Wish, plan
+from padelops.lab.processes import NotStarted
 from padelops.lab.runner import Runner
-from padelops.lab.state import Node, State
 from padelops.settings import Settings
 from padelops.wiring import upgrade_schema
 
@@ -33,24 +31,15 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from padelops.lab.observing import LabView
-    from padelops.lab.state import Store
+    from padelops.lab.state import Node, State
 
-STORE_TIMEOUT_S = 60
+
+START_TIMEOUT_S = 60
 CLUSTER_TIMEOUT_S = 180
 """A first start initializes one node and copies it to the others; a busy machine takes its time."""
 STEADY_S = 5
 """`loop_wait + retry_timeout`: a node that lost sight of the others tells what it remembers until
 then."""
-
-
-@dataclass(frozen=True)
-class Wish:
-    """What kind of lab is wanted."""
-
-    nodes: int = 3
-    synchronous: bool = True
-    store: Store = "etcd"
-    bindir: Path | None = None
 
 
 class Lab:
@@ -97,17 +86,8 @@ class Lab:
                 self._clear(state)
                 state = None
             if state is None:
-                processes.end_strays(self.folder.path)
-                self.folder.empty()
-                self.folder.create()
-                try:
-                    state = self._planned(wish)
-                except BaseException:
-                    self.folder.remove()
-                    raise
-            elif (state.kind, state.synchronous, len(state.nodes), state.store) != (
-                "patroni", wish.synchronous, wish.nodes, wish.store,
-            ):  # fmt: skip
+                state = self._new(wish)
+            elif not wish.fits(state):
                 raise Refused(
                     f"The lab in {self.folder.path} is of another kind.",
                     fix="End it first: padelops lab down",
@@ -121,71 +101,79 @@ class Lab:
             finally:
                 processes.let_go()
 
-    def _planned(self, wish: Wish) -> State:
-        """A lab that exists on paper: names and ports."""
-        parts.require_patroni()
-        if wish.store == "raft":
-            parts.require_raft()
-        with ExitStack() as held:
-            port = _free_ports(held)
-            nodes = tuple(
-                Node(
-                    name=f"n{number}",
-                    postgres_port=port(),
-                    rest_port=port(),
-                    raft_port=port() if wish.store == "raft" else 0,
-                )
-                for number in range(1, wish.nodes + 1)
-            )
-            state = State(
-                name=self.name,
-                kind="patroni",
-                store=wish.store,
-                synchronous=wish.synchronous,
-                store_port=port(),
-                nodes=nodes,
-            )
-            if wish.store == "etcd":
-                state = state.having(
-                    store.etcd(self.folder, port=state.store_port, peer_port=port())
-                )
-        runner = Runner.of(self.folder.path, bindir=wish.bindir)
-        passwords = {login: secrets.token_urlsafe(24) for login in cluster.LOGINS}
-        self.folder.keep(
-            "pgpass",
-            "".join(f"127.0.0.1:*:*:{login}:{word}\n" for login, word in passwords.items()),
-        )
-        for node in state.nodes:
-            cluster.configure(self.folder, state, node, runner, passwords)
-            state = state.having(cluster.process(self.folder, node, runner))
-        state = state.model_copy(update={"variables": variables(self.folder, state)})
-        self.folder.write(state)
-        return state
+    def _new(self, wish: Wish) -> State:
+        processes.end_strays(self.folder.path)
+        self.folder.empty()
+        self.folder.create()
+        try:
+            return plan(self.folder, self.name, wish)
+        except BaseException:
+            self.folder.remove()
+            raise
 
     def _started(self, state: State, wish: Wish, tell: Callable[[str], None]) -> State:
         idle = all(processes.alive(process) for process in state.processes.values())
-        if wish.store == "etcd":
-            state = self._serving(state, store.ETCD, tell, timeout_s=STORE_TIMEOUT_S)
-        for node in state.nodes:
-            state = self._launched(state, node.name)
-        tell(f"Waiting for {len(state.nodes)} PostgreSQL nodes to form a cluster ...")
-        self._wait_until_settled(state, steady_s=0 if idle or not state.complete else STEADY_S)
-        leader = observing.leader_of(state)
-        tell(f"{leader.name} leads; the schema is brought up to date.")
-        if not state.complete:
-            self._furnish(leader)
-        upgrade_schema(
-            Settings(
-                database_url=SecretStr(state.variables["PADELOPS_DATABASE_URL"]),
-                home=self.folder.path,
+        if state.kind == "pair":
+            state = self._pair(state, wish, tell)
+        else:
+            state = self._patroni(
+                state, tell, steady_s=STEADY_S if state.complete and not idle else 0
             )
-        )
+        if not idle:
+            tell("Bringing the schema up to date ...")
+            self._upgrade(state)
+        names = services.names(state)
+        for name in names:
+            state = self.launched(state, name)
+        for name in names:
+            processes.wait_until_ready(state.processes[name], timeout_s=START_TIMEOUT_S)
         state = state.model_copy(update={"complete": True})
         self.folder.write(state)
         return state
 
-    def _wait_until_settled(self, state: State, *, steady_s: float) -> None:
-        """Until all nodes agree, and go on agreeing for so long."""
+    def _patroni(self, state: State, tell: Callable[[str], None], *, steady_s: float) -> State:
+        """The store, the network and the nodes; comes back when one leads and one confirms."""
+        cables = [network.cable(node) for node in state.nodes]
+        before = [name for name in (cluster_store.ETCD, network.OUTSIDE, *cables)
+                  if name in state.processes]  # fmt: skip
+        tell(f"Starting {state.store} and the network ...")
+        for name in before:
+            if name in cables and not processes.alive(state.processes[name]):
+                self._uproot(state, state.node(name.removesuffix(network.cable(""))))
+            state = self.launched(state, name)
+        for name in before:
+            processes.wait_until_ready(state.processes[name], timeout_s=START_TIMEOUT_S)
+        for name in (*(node.name for node in state.nodes), doors.DOORS):
+            state = self.launched(state, name)
+        tell(f"Waiting for {len(state.nodes)} PostgreSQL nodes to form a cluster ...")
+        self.wait_until_settled(state, steady_s=steady_s)
+        leader = observing.leader_of(state)
+        if not state.complete:
+            self._furnish(leader)
+        tell(f"{leader.name} leads.")
+        return state
+
+    def _pair(self, state: State, wish: Wish, tell: Callable[[str], None]) -> State:
+        """A primary, and a standby that was copied from it."""
+        runner = Runner.of(self.folder.path, bindir=wish.bindir)
+        primary, standby = state.nodes
+        tell("Starting a primary and its standby ...")
+        pair.make_primary(self.folder, state, primary, runner)
+        state = self._served(state, primary.name)
+        if not state.complete:
+            self._furnish(primary, replication=True)
+        pair.make_standby(self.folder, standby, primary, runner)
+        return self._served(state, standby.name)
+
+    def _served(self, state: State, name: str) -> State:
+        state = self.launched(state, name)
+        processes.wait_until_ready(state.processes[name], timeout_s=START_TIMEOUT_S)
+        return state
+
+    def wait_until_settled(
+        self, state: State, *, steady_s: float = 0, timeout_s: float = CLUSTER_TIMEOUT_S
+    ) -> None:
+        """Until all nodes agree on everything, and go on agreeing for so long."""
         agreed_at: float | None = None
 
         def agreed() -> bool:
@@ -197,45 +185,53 @@ class Lab:
             return time.monotonic() - agreed_at >= steady_s
 
         nodes = [state.processes[node.name] for node in state.nodes]
-        processes.wait_until(agreed, *nodes, timeout_s=CLUSTER_TIMEOUT_S)
+        processes.wait_until(agreed, *nodes, timeout_s=timeout_s)
 
-    def _launched(self, state: State, name: str) -> State:
+    def launched(self, state: State, name: str) -> State:
         """The state with this process running: started, unless it runs already."""
         process = state.processes[name]
         if processes.alive(process):
             return state
-        state = state.having(processes.start(process))
+        state = state.having(processes.start(process, among=state.processes))
         self.folder.write(state)
         return state
 
-    def _serving(
-        self, state: State, name: str, tell: Callable[[str], None], *, timeout_s: float
-    ) -> State:
-        tell(f"Starting {name} ...")
-        state = self._launched(state, name)
-        processes.wait_until_ready(state.processes[name], timeout_s=timeout_s)
-        return state
+    def _uproot(self, state: State, node: Node) -> None:
+        """End what stands in a network that is gone: it would never be reached again."""
+        processes.end([state.processes[node.name]], at_once=True)
+        servers.end([cluster.data_folder(self.folder, node)])
 
-    def _furnish(self, leader: Node) -> None:
-        """Make padelops' own role and database, unless they are there."""
-        password = next(
-            line.rpartition(":")[2]
-            for line in self.folder.pgpass.read_text().splitlines()
-            if f":{ROLE}:" in line
-        )
-        with psycopg.connect(
-            host="127.0.0.1", port=leader.postgres_port, user=ADMIN, dbname="postgres",
-            passfile=str(self.folder.pgpass), autocommit=True,
-        ) as admin:  # fmt: skip
-            for statement in cluster.FURNISH:
-                try:
-                    admin.execute(
-                        sql.SQL(statement).format(
-                            role=sql.Identifier(ROLE), password=sql.Literal(password)
-                        )
-                    )
-                except (psycopg.errors.DuplicateObject, psycopg.errors.DuplicateDatabase):
-                    continue
+    def _upgrade(self, state: State) -> None:
+        url = SecretStr(state.variables["PADELOPS_DATABASE_URL"])
+        upgrade_schema(Settings(database_url=url, home=self.folder.path))
+
+    def _furnish(self, leader: Node, *, replication: bool = False) -> None:
+        """Make padelops' own role and database, and (in a pair) the standby's login."""
+        with self._admin(leader) as admin:
+            passwords = self.folder.passwords()
+            for statement in cluster.furnish(replication=replication):
+                text = sql.SQL(statement.text).format(
+                    role=sql.Identifier(statement.role),
+                    password=sql.Literal(passwords[statement.role]),
+                )
+                admin.execute(text)
+
+    def _admin(self, node: Node) -> psycopg.Connection:
+        """A superuser's connection to a node that may still be starting."""
+        deadline = time.monotonic() + START_TIMEOUT_S
+        while True:
+            try:
+                return psycopg.connect(
+                    host="127.0.0.1", port=node.postgres_port, user=ADMIN, dbname="postgres",
+                    passfile=str(self.folder.pgpass), autocommit=True,
+                    connect_timeout=observing.CONNECT_TIMEOUT_S,
+                    # Nobody confirms yet in a new pair; and none of this is worth a wait.
+                    options="-c synchronous_commit=local",
+                )  # fmt: skip
+            except psycopg.OperationalError as exc:
+                if time.monotonic() > deadline:
+                    raise NotStarted(f"{node.name} lets nobody in: {exc}.") from exc
+            time.sleep(processes.PAUSE_S)
 
     # --- down ------------------------------------------------------------------------------
 
@@ -261,24 +257,17 @@ class Lab:
 
     def _clear(self, state: State | None, *, kindly: bool = False) -> int:
         """
-        End everything, recorded or not: Patroni first, so that it starts no PostgreSQL again.
+        End everything, recorded or not: Patroni before PostgreSQL, which it would start again.
         """
         recorded = list(state.processes.values()) if state else []
+        nodes = {node.name for node in state.nodes} if state else set()
         living = [process for process in recorded if processes.alive(process)]
-        processes.end(living, at_once=not kindly)
+        # Nodes part from their store in peace only while it and the network still work.
+        for group in (True, False):
+            chosen = [process for process in living if (process.name in nodes) is group]
+            processes.end(chosen, at_once=not kindly)
         data = [folder / "data" for folder in (self.folder.path / "nodes").glob("*")]
-        count = len(living) + sum(servers.end(folder) for folder in data)
-        return count + processes.end_strays(self.folder.path)
-
-
-def _free_ports(held: ExitStack) -> Callable[[], int]:
-    """
-    Hands out ports that nobody listens on; all stay taken until `held` closes, so none comes twice.
-    """
-
-    def port() -> int:
-        probe = held.enter_context(socket.socket())
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-    return port
+        count = len(living) + servers.end(data)
+        count += processes.end_strays(self.folder.path)
+        shutil.rmtree(self.folder.sockets, ignore_errors=True)
+        return count

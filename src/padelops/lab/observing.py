@@ -18,7 +18,6 @@ import psycopg
 
 from padelops.adapters.postgres_cluster import DATABASE, ROLE
 from padelops.lab import processes
-from padelops.lab.pair import is_leader as leads_pair
 from padelops.lab.processes import PROBE_TIMEOUT_S, http_status
 
 if TYPE_CHECKING:
@@ -169,7 +168,7 @@ def look_at(folder: Folder, state: State, node: Node) -> NodeView:
         problem = "Patroni does not answer." if problem is None else f"{problem} Nor does Patroni."
     role = mine.get("role")
     if state.kind == "pair" and writable is not None:
-        role = "primary" if leads_pair(writable) else "standby"
+        role = "primary" if writable else "standby"
     lag = mine.get("lag")
     return NodeView(
         name=node.name,
@@ -253,6 +252,9 @@ def settled(state: State, views: Sequence[dict[str, dict[str, Any]]]) -> bool:
         for seen in views
         for member in seen.values()
     ):
+        return False
+    # A standby that has not heard of the new primary yet still streams an older timeline.
+    if len({member.get("timeline") for seen in views for member in seen.values()}) != 1:
         return False
     return not state.synchronous or all(
         any(member.get("role") in FOLLOWING for member in seen.values()) for seen in views

@@ -54,13 +54,18 @@ def environment(folder: Path, more: Mapping[str, str] | None = None) -> dict[str
 # --- starting --------------------------------------------------------------------------------
 
 
-def start(process: Process) -> Process:
-    """Start it; away from our terminal, outliving us. Comes back with number and birth."""
+def start(process: Process, *, among: Mapping[str, Process] | None = None) -> Process:
+    """
+    Start it; away from our terminal, outliving us. Comes back with number and birth.
+
+    `{NAME}` in its command is the number of that process `among` those of the lab.
+    """
+    numbers = {name: other.pid for name, other in (among or {}).items()}
     process.log.parent.mkdir(parents=True, exist_ok=True)
     descriptor = os.open(process.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     try:
         child = subprocess.Popen(  # noqa: S603 - no shell; the lab's own commands
-            process.command,
+            [part.format_map(numbers) if "{" in part else part for part in process.command],
             env=process.environment,
             cwd="/",
             stdin=subprocess.DEVNULL,

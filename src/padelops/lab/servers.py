@@ -15,10 +15,10 @@ from padelops.adapters.postmaster import Postmaster
 from padelops.lab.processes import PAUSE_S, PROC
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
     from pathlib import Path
 
-END_TIMEOUT_S = 10
+END_TIMEOUT_S = 4
 SHARED_MEMORY_LINE = 6
 """Of `postmaster.pid`, from 0. Source: PostgreSQL's miscadmin.h, LOCK_FILE_LINE_SHMEM_KEY."""
 
@@ -46,33 +46,33 @@ def signal_all(pids: Iterable[int], number: signal.Signals) -> None:
             os.kill(pid, number)
 
 
-def end(data: Path) -> bool:
+def end(folders: Sequence[Path]) -> int:
     """
-    End the PostgreSQL of this data folder at once, with its children and its shared memory.
+    End the PostgreSQL of each data folder at once, with its children and its shared memory.
 
     Returns:
-        Whether there was one.
+        How many there were.
     """
-    memory = _shared_memory(data)
-    pid = postmaster(data)
-    if pid is not None:
-        pids = family(pid)
+    memories = [memory for folder in folders if (memory := _shared_memory(folder)) is not None]
+    living = {folder: pid for folder in folders if (pid := postmaster(folder)) is not None}
+    families = {folder: family(pid) for folder, pid in living.items()}
+    for folder, pid in living.items():
         # An immediate shutdown, which clears up after itself; whoever is frozen is woken for it.
-        signal_all(pids[:1], signal.SIGQUIT)
-        signal_all(pids, signal.SIGCONT)
-        deadline = time.monotonic() + END_TIMEOUT_S
-        while postmaster(data) is not None:
-            if time.monotonic() > deadline:
-                signal_all(family(pid), signal.SIGKILL)
-                break
-            time.sleep(PAUSE_S)
-    if memory is not None:
+        signal_all([pid], signal.SIGQUIT)
+        signal_all(families[folder], signal.SIGCONT)
+    deadline = time.monotonic() + END_TIMEOUT_S
+    while left := [folder for folder, pid in living.items() if postmaster(folder) == pid]:
+        if time.monotonic() > deadline:
+            for folder in left:
+                signal_all([*families[folder], *family(living[folder])], signal.SIGKILL)
+        time.sleep(PAUSE_S)
+    for memory in memories:
         # What a killed server left behind; harmless where it is gone already.
         with suppress(OSError):
             subprocess.run(  # noqa: S603 - no shell; a number
                 ["/usr/bin/ipcrm", "-m", str(memory)], capture_output=True, timeout=10, check=False
             )
-    return pid is not None
+    return len(living)
 
 
 def _shared_memory(data: Path) -> int | None:

@@ -39,16 +39,24 @@ def up(
         Literal["etcd", "raft"],
         typer.Option(help="Where the nodes agree who leads; raft is Patroni's own."),
     ] = "etcd",
+    pair: Annotated[
+        bool, typer.Option("--pair", help="A plain primary and its standby, without Patroni.")
+    ] = False,
+    bare: Annotated[
+        bool, typer.Option("--bare", help="The database alone, without the services around it.")
+    ] = False,
 ) -> None:
     """Start it, or bring back what died; safe to run twice."""
-    from padelops.lab.laboratory import Wish
+    from padelops.lab.planning import Wish
     from padelops.settings import Settings
 
     lab = _lab(name, folder)
     wish = Wish(
-        nodes=nodes,
+        nodes=2 if pair else nodes,
         synchronous=not asynchronous,
-        store=dcs,
+        store="none" if pair else dcs,
+        kind="pair" if pair else "patroni",
+        bare=bare,
         bindir=Settings.from_environment().postgres_bindir,
     )
     lab.up(wish, tell=lambda text: say(ctx, text))

@@ -1,0 +1,156 @@
+"""The lab's faults are real, and each is undone: the cluster mends itself, and padelops goes on."""
+
+from __future__ import annotations
+
+import json
+import mailbox
+from typing import TYPE_CHECKING
+
+import pytest
+
+from padelops.lab import observing, processes
+from padelops.lab.faults import CannotBreak, Faults
+from padelops.lab.planning import Wish
+from padelops.settings import Settings
+from padelops.wiring import open_desk
+from testbed.labs import running_lab
+from testbed.waiting import until
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from padelops.lab.laboratory import Lab
+
+pytestmark = [pytest.mark.xdist_group("lab"), pytest.mark.timeout(240)]
+
+
+@pytest.fixture
+def faults(lab: Lab) -> Iterator[Faults]:
+    """Breaks things in the lab; it has settled again when the test is over."""
+    yield Faults(lab)
+    lab.wait_until_settled(lab.state())
+
+
+def settings_of(lab: Lab) -> Settings:
+    patient = {"PADELOPS_LEVEL1_BUDGET_MS": "5000", "PADELOPS_HOME": str(lab.folder.path / "home")}
+    return Settings.from_environment(lab.state().variables | patient)
+
+
+def test_a_card_booking_goes_through_the_whole_lab(lab: Lab, demo_clubs: Path) -> None:
+    """
+    The sandbox holds the money, the worker captures it, and the mail server has the confirmation.
+    """
+    if lab.state().absent.keys() - {"api", "network"}:
+        pytest.skip(f"this machine lacks parts: {lab.state().absent}")
+    inbox = mailbox.Maildir(lab.folder.path / "mail")
+    with open_desk(settings_of(lab)) as desk:
+        desk.apply_club_file(demo_clubs)
+        booked = desk.book(
+            "centro/4",
+            "2026-12-05T10:00",
+            player="Ana",
+            email="ana@padelops.example",
+            pay="card",
+            card="tok_visa",
+        )
+        until(lambda: desk.show(booked.reservation.id).payment_status == "paid")
+    until(lambda: len(inbox))
+    mail = inbox[next(iter(inbox.keys()))]
+
+    assert "confirmed" == booked.reservation.status
+    assert "ana@padelops.example" in str(mail["To"])
+
+
+def test_a_killed_primary_is_replaced_and_comes_back_as_a_standby(lab: Lab, faults: Faults) -> None:
+    """
+    Another node leads on a new timeline; the old one follows it and takes no writes.
+    """
+    old = faults.leader()
+    before = max(node.timeline or 0 for node in lab.look().nodes)
+    with faults.kill_postmaster(old):
+        until(lambda: lab.look().leaders not in ([], [old]))
+    lab.wait_until_settled(lab.state())
+    found = lab.look()
+    mine = next(node for node in found.nodes if node.name == old)
+
+    assert 1 == len(found.leaders)
+    assert old not in found.leaders
+    assert mine.writable is False
+    assert mine.timeline == before + 1
+
+
+def test_a_node_that_is_cut_off_lives_and_answers_nobody(lab: Lab, faults: Faults) -> None:
+    """
+    Neither its PostgreSQL nor its Patroni can be reached, its processes run, and it comes back.
+    """
+    state = lab.state()
+    if "network" in state.absent:
+        pytest.skip(state.absent["network"])
+    name = faults.standby(confirming=False)
+    node = state.node(name)
+    with faults.cut_off(name):
+        silent = observing.look_at(lab.folder, state, node)
+        lives = processes.alive(state.processes[name])
+        found = lab.look()
+    back = observing.look_at(lab.folder, state, node)
+
+    assert lives
+    assert (silent.writable, silent.role) == (None, None)
+    assert 1 == found.exit_code
+    assert f"{name}-network is frozen." in found.problems
+    assert back.writable is False
+
+
+def test_losing_the_store_interrupts_nothing(lab: Lab, faults: Faults, demo_clubs: Path) -> None:
+    """
+    With etcd killed the nodes agree among themselves (failsafe): bookings go on.
+    """
+    with open_desk(settings_of(lab)) as desk:
+        desk.apply_club_file(demo_clubs)
+        with faults.kill_store():
+            away = lab.look()
+            booked = desk.book("centro/3", "2026-12-06T10:00", player="Ana")
+
+    assert "etcd is dead." in away.problems
+    assert booked.reservation.id > 0
+    assert processes.alive(lab.state().processes["etcd"])
+
+
+def test_what_is_not_there_cannot_be_broken(lab: Lab, faults: Faults) -> None:
+    """
+    A name that the lab does not know is refused, and nothing is touched.
+    """
+    with pytest.raises(CannotBreak, match="no printer"):
+        faults.kill("printer")
+
+    assert [] == lab.look().problems
+
+
+def test_undoing_twice_does_no_harm(lab: Lab, faults: Faults) -> None:
+    """
+    A fault is undone once, by the block or by hand.
+    """
+    name = faults.standby(confirming=False)
+    with faults.freeze_patroni(name) as fault:
+        frozen = lab.look().problems
+        fault.undo()
+
+    assert f"{name} is frozen." in frozen
+    assert [] == [p for p in lab.look().problems if "frozen" in p]
+
+
+def test_a_plain_pair_has_a_primary_and_a_standby() -> None:
+    """
+    Without Patroni: one takes writes, one follows, and the address leads to the first.
+    """
+    with running_lab(Wish(nodes=2, kind="pair", store="none", bare=True)) as pair:
+        found = pair.look()
+        with open_desk(settings_of(pair)) as desk:
+            clubs = desk.clubs()
+
+    assert [True, False] == [node.writable for node in found.nodes]
+    assert ["primary", "standby"] == [node.role for node in found.nodes]
+    assert [] == found.problems
+    assert [] == clubs
+    assert "none" == json.loads(json.dumps(found.as_json()))["store"]
