@@ -6,7 +6,11 @@ SELECT current_setting('cluster_name') AS called,
        here.standby,
        NOT here.standby AND current_setting('transaction_read_only') = 'off' AS writable,
        CASE WHEN here.standby
-            THEN greatest((SELECT timeline_id FROM pg_control_checkpoint()), receiver.received_tli)
+            -- With its primary dead there is no receiver, and the last restart point may be older
+            -- than the timeline that was followed since.
+            THEN greatest((SELECT timeline_id FROM pg_control_checkpoint()),
+                          (SELECT min_recovery_end_timeline FROM pg_control_recovery()),
+                          receiver.received_tli)
             ELSE ('x' || left(pg_walfile_name(pg_current_wal_lsn()), 8))::bit(32)::int
        END AS timeline,
        CASE WHEN here.standby
