@@ -93,6 +93,7 @@ class EmbeddedPostgres:
         self.log = ServerLog(self.home / "log")
         self._given_bindir = bindir
         self._durable = durable
+        self._login = (cluster.DATABASE, cluster.ROLE)
         if len(os.fsencode(self.home)) > LONGEST_HOME:
             raise DatabaseUnavailable(
                 f"The path of the database's home is longer than {LONGEST_HOME} bytes.",
@@ -125,6 +126,12 @@ class EmbeddedPostgres:
                     if not self._answers():
                         self._start(account)
             return self.url()
+
+    def start_as(self, database: str, role: str) -> str:
+        """As `ensure_running`, for a copy of a cluster whose database and role are not ours."""
+        self._login = (database, role)
+        self.ensure_running()
+        return self.url(database, role=role)
 
     def stop(self, mode: Literal["fast", "immediate"] = "fast") -> None:
         """
@@ -276,7 +283,9 @@ class EmbeddedPostgres:
         import psycopg  # noqa: PLC0415 - 0.2 s that only the one who starts the server pays
 
         try:
-            psycopg.connect(self.url(), connect_timeout=LOGIN_TIMEOUT_S).close()
+            psycopg.connect(
+                self.url(self._login[0], role=self._login[1]), connect_timeout=LOGIN_TIMEOUT_S
+            ).close()
         except psycopg.OperationalError as exc:
             return str(exc).strip().splitlines()[-1]
         return ""

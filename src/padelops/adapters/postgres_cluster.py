@@ -155,10 +155,26 @@ def remove_drafts(home: Path) -> None:
         shutil.rmtree(draft, ignore_errors=True)
 
 
-def _configure(draft: Path, account: Account) -> None:
+def configure_copy(data: Path, account: Account, role: str) -> None:
+    """
+    Give a copy of somebody else's cluster our configuration, and this role a way in.
+
+    What it brought along is gone: its address, its archive, its standbys.
+    """
+    for name in ("postgresql.conf", "postgresql.auto.conf", "pg_hba.conf", "pg_ident.conf"):
+        (data / name).unlink(missing_ok=True)  # some keep them elsewhere
+        (data / name).touch(mode=0o600)
+        account.own(data / name)
+    for name in ("standby.signal", "recovery.signal"):
+        (data / name).unlink(missing_ok=True)
+    _configure(data, account, role)
+
+
+def _configure(draft: Path, account: Account, *roles: str) -> None:
     root = pwd.getpwuid(0).pw_name
     users = dict.fromkeys((account.name, root))
-    ident = "".join(f'padelops  "{user}"  {role}\n' for user in users for role in (ADMIN, ROLE))
+    known = dict.fromkeys((ADMIN, ROLE, *roles))
+    ident = "".join(f'padelops  "{user}"  "{role}"\n' for user in users for role in known)
     _write(draft / "pg_hba.conf", ACCESS, os.O_TRUNC)
     _write(draft / "pg_ident.conf", ident, os.O_TRUNC)
     _write(draft / "postgresql.conf", SETTINGS, os.O_APPEND)

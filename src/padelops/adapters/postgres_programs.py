@@ -75,10 +75,17 @@ class Programs:
         return cls(bindir, found[1], int(found[2]))
 
     def run(
-        self, program: str, *arguments: str | Path, account: Account, stdin: str = ""
+        self,
+        program: str,
+        *arguments: str | Path,
+        account: Account,
+        stdin: str = "",
+        timeout_s: float = PROGRAM_TIMEOUT_S,
     ) -> subprocess.CompletedProcess[str]:
         """Run one program to its end as `account`; the caller looks at the return code."""
-        return _run([self.bindir / program, *arguments], account=account, stdin=stdin)
+        return _run(
+            [self.bindir / program, *arguments], account=account, stdin=stdin, timeout_s=timeout_s
+        )
 
     def reachable_by(self, account: Account, shelf: Path) -> Programs:
         """

@@ -14,23 +14,20 @@ import shutil
 import signal
 import subprocess
 import time
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from psycopg.conninfo import conninfo_to_dict, make_conninfo
-
 from padelops.adapters.postgres_account import account_for, refuse_strangers
 from padelops.adapters.postgres_cluster import made_by_major
+from padelops.adapters.postgres_passwords import without_password
 from padelops.adapters.postgres_programs import Programs, bindirs_in_wheel
 from padelops.adapters.postgres_troubles import last_complaint, told_plainly
 from padelops.adapters.postmaster import Postmaster, bury_children, children, let_go
 from padelops.errors import DatabaseUnavailable, SafetyGate
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from padelops.adapters.postgres_account import Account
 
 STOP_TIMEOUT_S = 10
@@ -93,7 +90,7 @@ def rejoin(
         stop(data)
         own = {name: (data / name).read_bytes() for name in OWN_FILES if (data / name).exists()}
         kept = None
-        with _without_password(primary, data.parent, account) as source:
+        with without_password(primary, data.parent, account) as source:
             if copy or not _rewound(programs, data, source, account):
                 kept = _copied(programs, data, source, account)
         for name, content in own.items():
@@ -266,23 +263,6 @@ def _copied(programs: Programs, data: Path, primary: str, account: Account) -> P
     data.rename(kept)
     fresh.rename(data)
     return kept
-
-
-@contextmanager
-def _without_password(conninfo: str, folder: Path, account: Account) -> Iterator[str]:
-    """The same address for a command line, which every user of the machine can read."""
-    parameters = conninfo_to_dict(conninfo)
-    password = parameters.pop("password", None)
-    if password is None:
-        yield conninfo
-        return
-    passfile = folder / ".rejoin.pass"
-    escaped = str(password).replace("\\", "\\\\").replace(":", "\\:")
-    try:
-        _write(passfile, f"*:*:*:*:{escaped}\n".encode(), account)
-        yield make_conninfo("", **parameters, passfile=str(passfile))
-    finally:
-        passfile.unlink(missing_ok=True)
 
 
 def _follow(data: Path, primary: str, slot: str | None, sync_names: str, account: Account) -> None:

@@ -1,15 +1,16 @@
-"""How `padelops db reindex` and `db stats` read to people."""
+"""How `padelops db reindex`, `stats`, `backup` and `restore` read to people."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from padelops.cli.tables import Table
+from padelops.cli.tables import Record, Table
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from padelops.cli.tables import Piece
+    from padelops.ops.backups import Backup, Restored
     from padelops.ops.database_stats import DatabaseStats
     from padelops.ops.reindexing import Reindexed
     from padelops.store.indexes import Index
@@ -107,3 +108,37 @@ def stats_pieces(found: DatabaseStats) -> Iterator[Piece]:
         ],
         title="Statements that took the longest in all",
     )
+
+
+def backup_record(done: Backup) -> Record:
+    return Record(
+        {
+            "backup": done.folder,
+            "taken": f"{done.ended_at:%Y-%m-%d %H:%M:%S} UTC, in {done.seconds:.1f} s",
+            "size": f"{size(done.bytes)}, verified",
+            "schema": done.after.schema,
+            "log": f"{done.before.lsn} to {done.after.lsn}, timeline {done.after.timeline}",
+            "claims": done.after.claims,
+            "audit entries": done.after.entries,
+        }
+    )
+
+
+def restored_pieces(done: Restored) -> Iterator[Piece]:
+    newest = done.contents.newest
+    yield Record(
+        {
+            "verdict": done.verdict.name.lower(),
+            "recovery point": f"{done.backup.ended_at:%Y-%m-%d %H:%M:%S} UTC, "
+            f"{done.recovery_point_s:.0f} s ago",
+            "recovery time": f"{done.recovery_time_s:.1f} s",
+            "newest entry": None if newest is None else f"{newest:%Y-%m-%d %H:%M:%S} UTC",
+            "claims": done.contents.claims,
+            "audit entries": done.contents.entries,
+            "invariants": done.validation["verdict"],
+            "server": done.address,
+        }
+    )
+    yield Table(["step", "s"], [[name, round(took, 1)] for name, took in done.steps.items()])
+    if done.problems:
+        yield Table(["problem"], [[problem] for problem in done.problems])
