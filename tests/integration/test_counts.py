@@ -109,10 +109,11 @@ def test_an_operation_counts_in_the_minute_it_ended_in(desk: Desk, psql: Any, cl
     """
     To the last microsecond, also when it is written down much later.
     """
-    for seconds in (0, 59.999999, 0.000001):
+    for seconds in (20, 39.999999, 0.000001):
         clock.advance(seconds=seconds)
         desk.counts.took("search", Outcome.OK, "", 0.2)
         desk.counts.add("cache.hit")
+        assert desk.counts.waiting_minutes  # sorted now, each for itself
     clock.advance(hours=1)
     desk.close()
 
@@ -179,7 +180,6 @@ def test_a_database_that_is_away_costs_no_count(
             clock.advance(minutes=1)
         assert 3 == desk.counts.waiting_minutes
     desk.flusher.flush()
-    desk.flusher.flush()
 
     assert 0 == desk.counts.waiting_minutes
     assert {("creation", "unavailable", "database_unavailable"): 3} == stored(psql)
@@ -204,7 +204,6 @@ def test_a_flush_whose_answer_was_lost_counts_once(
         with pytest.raises(OutcomeUnknown):
             desk.flusher.flush()
     desk.counts.took("search", Outcome.OK, "", 0.1)
-    desk.flusher.flush()
     desk.flusher.flush()
 
     assert {("search", "ok", ""): 2} == stored(psql)
@@ -266,9 +265,10 @@ def test_a_forked_child_does_not_count_for_its_parent(desk: Desk, psql: Any) -> 
             desk.flusher.flush()
         os.kill(os.getpid(), signal.SIGKILL)
     os.waitpid(child, 0)
+    desk.counts.took("search", Outcome.OK, "", 0.1)
     desk.close()
 
-    assert {("search", "ok", ""): 1, ("audit", "ok", ""): 1} == stored(psql)
+    assert {("search", "ok", ""): 2, ("audit", "ok", ""): 1} == stored(psql)
 
 
 def test_old_minutes_grow_coarse_and_are_forgotten_but_totals_stay(

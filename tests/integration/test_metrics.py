@@ -228,6 +228,15 @@ def test_prometheus_computes_what_we_compute(desk: Desk, clock: Clock, tmp_path:
                 "exp_samples": [{"labels": f"{{{pairs}}}", "value": 1}],
             }
         )
+    one_door = 'sum by (path) (rate(padel_operations_total{instance="a:1",path="creation"}[5m]))'
+    rates = ours.of("padel_operation_rate").indicator.promql
+    tests.append(
+        {
+            "expr": f"({rates}) == bool on(path) {one_door}",
+            "eval_time": "5m",
+            "exp_samples": [{"labels": '{path="creation"}', "value": 1}],
+        }
+    )
     file = tmp_path / "tests.yaml"
     # Two doors are scraped for one database: their copies count once.
     series = [

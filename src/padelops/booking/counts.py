@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 from uuid import uuid4
 
 from padelops.booking.operations import Outcome, Series, Tally, Timed, series
-from padelops.errors import DatabaseUnavailable, OutcomeUnknown
+from padelops.errors import DatabaseUnavailable
 from padelops.model import Door, Origin
 from padelops.store import counts as rows
 
@@ -165,22 +165,17 @@ class Counts:
         Add what was counted to the database's minutes; what cannot be written is kept.
 
         Raises:
-            Unavailable, NotPermitted: not written. OutcomeUnknown: perhaps; the next flush settles.
+            Unavailable, NotPermitted: not written. OutcomeUnknown: perhaps. The next flush sends it
+                again under its number.
         """
         if not self._flushing.acquire(timeout=LONGEST_WAIT_S):
             raise DatabaseUnavailable("Another flush is still waiting for the database.")
         try:
-            batch = self._unsettled or self._taken()
-            if batch is None:
-                return
-            try:
-                self._write(database, batch)
-            except OutcomeUnknown:
-                raise
-            except BaseException:
-                self._put_back(batch)
-                raise
-            self._put_away(batch)
+            # One whose fate is unknown goes first, as it was; then what came since.
+            for _ in range(2):
+                if (batch := self._unsettled or self._taken()) is not None:
+                    self._write(database, batch)
+                    self._put_away(batch)
         finally:
             self._flushing.release()
 
@@ -217,13 +212,6 @@ class Counts:
             self._unsettled = None
             for sums in batch.minutes.values():
                 self._written.merge(sums)
-
-    def _put_back(self, batch: Batch) -> None:
-        with self._sorting:
-            self._unsettled = None
-            for minute, sums in batch.minutes.items():
-                self._minute(minute).merge(sums)
-            self._make_room()
 
     # --- sorting ------------------------------------------------------------------------------
 
