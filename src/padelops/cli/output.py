@@ -82,8 +82,14 @@ class Terminal:
             raise LookupError("The command was not started by padelops.cli.main.")
         return terminal
 
-    def console(self, *, talk: bool = False) -> Console:
-        """A Rich console on standard output (or error) that keeps this terminal's rules."""
+    def console(self, *, talk: bool = False, whole_screen: bool = False) -> Console:
+        """
+        A Rich console on standard output (or error) that keeps this terminal's rules.
+
+        Args:
+            whole_screen: for what takes the screen over: asked for, so it moves the cursor without
+                colour too, and follows the window's size.
+        """
         from rich.console import Console
 
         on_terminal = self.talks_to_terminal if talk else self.is_terminal
@@ -91,8 +97,8 @@ class Terminal:
             file=sys.stderr if talk else sys.stdout,
             # None, unlike "auto", is not overruled by FORCE_COLOR.
             color_system="auto" if on_terminal and self.colour else None,
-            force_terminal=on_terminal and self.colour,
-            width=self.width,
+            force_terminal=on_terminal and (self.colour or whole_screen),
+            width=None if whole_screen else self.width,
             highlight=False,
             markup=False,
             emoji=False,
