@@ -31,6 +31,7 @@ class Served:
         self.client = httpx.Client(
             base_url=self.url, headers={"authorization": f"Bearer {token}"}, timeout=20
         )
+        self.token = token
 
     def workers(self) -> list[int]:
         return [child.pid for child in psutil.Process(self.process.pid).children()]
@@ -59,12 +60,14 @@ class Served:
 
 
 @contextmanager
-def serving(environment: dict[str, str], token: str, log: Path, *options: str) -> Iterator[Served]:
+def serving(
+    environment: dict[str, str], token: str, log: Path, *options: str, **settings: str
+) -> Iterator[Served]:
     """A server that is gone at the end, and all its processes with it."""
     with log.open("w") as stderr:
         process = subprocess.Popen(
             [*SERVE, *options],
-            env=environment,
+            env=environment | settings,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=stderr,

@@ -40,7 +40,7 @@ from padelops.wiring import open_desk
 
 if TYPE_CHECKING:
     import asyncio
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from padelops.settings import Settings
 
@@ -52,6 +52,7 @@ MOST_CONNECTIONS = 4096
 """Per worker; those beyond wait to be accepted."""
 
 BACKLOG = 2048
+STOPS = (signal.SIGTERM, signal.SIGINT)
 PARENT_S = 1.0
 SHORT_LIFE_S = 5.0
 """A worker that lived no longer is replaced after a pause, so that a broken one does not spin."""
@@ -149,7 +150,8 @@ class _Watched(MPServer):
         self._started = started
 
     def _spawn_workers(self, spawn_target: Any, target_loader: Any) -> None:
-        super()._spawn_workers(spawn_target, target_loader)  # type: ignore[no-untyped-call]
+        with _stops_kept_waiting():
+            super()._spawn_workers(spawn_target, target_loader)  # type: ignore[no-untyped-call]
         threading.Thread(target=self._announce, daemon=True).start()
 
     def _respawn_workers(
@@ -160,8 +162,12 @@ class _Watched(MPServer):
             log.write("warning", "worker_replaced", worker=index + 1, lived_s=round(lived_s, 1))
             if lived_s < SHORT_LIFE_S:
                 self.main_loop_interrupt.wait(PARENT_S)
-        super()._respawn_workers(workers, spawn_target, target_loader, delay)
+        with _stops_kept_waiting():
+            super()._respawn_workers(workers, spawn_target, target_loader, delay)
         self.respawned_wrks.clear()
+        if self.interrupt_signal:
+            # Granian forgets what happened before it replaces a worker, also that it was to stop.
+            self.main_loop_interrupt.set()
 
     def _announce(self) -> None:
         """Tell the address once somebody answers there."""
@@ -195,8 +201,31 @@ class _Worker(Wire):
         os.kill(os.getpid(), signal.SIGTERM)
 
 
+@contextlib.contextmanager
+def _stops_kept_waiting() -> Iterator[None]:
+    """
+    While children are forked: one that is told to stop before it can hear finds the signal waiting.
+
+    With the handler that it inherits it would only note that *it* should stop its children, and
+    go on; and its parent would wait for it until the drain's end.
+    """
+    signal.pthread_sigmask(signal.SIG_BLOCK, STOPS)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPS)
+
+
 def _worker(serving: Serving, rates: Path, parent: int) -> Any:
-    """The RSGI application of a worker process, made there."""
+    """
+    The RSGI application of a worker process, made there.
+
+    Until Granian sets its own way with signals the child has none of its parent's: a stop that came
+    meanwhile ends it here. It has accepted nothing yet.
+    """
+    for number in STOPS:
+        signal.signal(number, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPS)
     return _Worker(serving, rates, parent)
 
 

@@ -92,6 +92,11 @@ class Availability:
         from padelops.booking.club_time import zone  # noqa: PLC0415 - only people need it
 
         at = zone(self.zone)
+        # Once for each start and not for each court: most of what a day's document costs.
+        shown = {
+            start: local(start, at).isoformat()
+            for start in {free.starts_at for court in self.courts for free in court.starts}
+        }
         return {
             "club": self.club,
             "date": self.day.isoformat(),
@@ -111,7 +116,7 @@ class Availability:
                     "in_service": court.in_service,
                     "free": [
                         {
-                            "starts_at": local(free.starts_at, at).isoformat(),
+                            "starts_at": shown[free.starts_at],
                             "total": f"{free.total:f}",
                             "fallback": free.fallback,
                         }
