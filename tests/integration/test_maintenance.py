@@ -234,3 +234,21 @@ def test_an_unknown_outcome_is_no_success(
     maintenance.run("daily", only=("daily/audit_verification",))
 
     assert "daily/audit_verification" in {s.name for s in maintenance.due().in_state("late")}
+
+
+def test_what_is_laid_out_for_a_person_is_not_done(desk: Desk, maintenance: Maintenance) -> None:
+    """
+    The weekly run gathers what to look at; only a signature makes it done, in every number.
+    """
+    name = "weekly/security_audit"
+    maintenance.run("weekly", only=(name,))
+    gathered = desk.metrics("padel_maintenance_age_seconds").value(
+        "padel_maintenance_age_seconds", task=name
+    )
+    maintenance.sign_off(name, "logins reviewed")
+    signed = desk.metrics("padel_maintenance_age_seconds").value(
+        "padel_maintenance_age_seconds", task=name
+    )
+
+    assert (None, 0) == (gathered, signed)
+    assert f'last_success_timestamp_seconds{{task="{name}"}}' in maintenance.metrics()

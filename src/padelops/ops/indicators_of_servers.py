@@ -10,7 +10,7 @@ from padelops.circuit_breakers import BREAKERS
 from padelops.errors import PadelopsError
 from padelops.ops.indicators import Kind, Rhythm, Sample, Unit, indicator
 from padelops.ops.indicators_of_bookings import asked
-from padelops.store import health, operator_runs, schema
+from padelops.store import health, schema
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -106,15 +106,16 @@ def worker_heartbeat_age(facts: Facts) -> Iterator[Sample]:
 )
 def maintenance_age(facts: Facts) -> Iterator[Sample]:
     # Late: maintenance reads indicators itself.
-    from padelops.ops.maintenance import ACTION, SIGNED, TOLD  # noqa: PLC0415
+    from padelops.ops.maintenance import last_done  # noqa: PLC0415
     from padelops.ops.maintenance_plan import the_plan  # noqa: PLC0415
 
+    plan = the_plan()
+
     def question(tx: Tx) -> dict[str, OperatorRun]:
-        done = operator_runs.last_runs(tx, ACTION, TOLD)
-        return done | operator_runs.last_runs(tx, SIGNED, TOLD)
+        return last_done(tx, plan)
 
     found = facts.ask(question, once="maintenance")
-    for task in the_plan().tasks:
+    for task in plan.tasks:
         last = found.get(task)
         age_s = None if last is None else (facts.now - last.started_at).total_seconds()
         yield Sample(age_s, {"task": task})

@@ -258,12 +258,11 @@ class Maintenance:
         """Where every task stands now."""
         now = self._at.clock()
         with self._at.database.reading() as tx:
-            done = operator_runs.last_runs(tx, ACTION, TOLD)
-            signed = operator_runs.last_runs(tx, SIGNED, TOLD)
+            done = last_done(tx, self.plan)
             first = maintenance.first_use(tx) or now
         standings = []
         for name, task in self.plan.tasks.items():
-            last = (done if task.who == "machine" else signed).get(name)
+            last = done.get(name)
             at = None if last is None else last.started_at
             standings.append(
                 Standing(name, task, self.plan.schedule_of(name), at, at or min(first, now), now)
@@ -376,6 +375,18 @@ class Maintenance:
                 standing.last is None or standing.now - standing.last >= standing.schedule.every / 2
             )
         )
+
+
+def last_done(tx: Tx, plan: Plan) -> dict[str, OperatorRun]:
+    """
+    By task, when it was last done: by a machine to its end, or signed by a person.
+
+    What a run laid out for a person does not count: nobody may have looked at it.
+    """
+    done = operator_runs.last_runs(tx, ACTION, TOLD)
+    signed = operator_runs.last_runs(tx, SIGNED, TOLD)
+    of = {"machine": done, "person": signed}
+    return {name: of[task.who][name] for name, task in plan.tasks.items() if name in of[task.who]}
 
 
 def _bounded(evidence: dict[str, Any]) -> dict[str, Any]:

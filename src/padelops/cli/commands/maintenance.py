@@ -174,10 +174,11 @@ def export(
         show(ctx, {"cron": text}, lambda _: text)
     elif kind == "systemd":
         units = maintenance_export.systemd(the_plan(), path, user=user)
-        show(ctx, {"units": units, "written_into": into}, _units)
         if into is not None:
             for name, unit in units.items():
                 write_whole(into / name, unit)
+        show(ctx, {"units": units, "written_into": into}, _units)
+        if into is not None:
             timers = " ".join(name for name in units if name.endswith(".timer"))
             say(ctx, f"Then: systemctl daemon-reload && systemctl enable --now {timers}")
     else:
