@@ -70,6 +70,7 @@ class Findings:
     settled: Counter[str]
     unsettled: int
     broken: list[str]
+    exits: Counter[int]
 
     @property
     def clean(self) -> bool:
@@ -233,6 +234,7 @@ class Crowd:
             + sum(code == ExitCode.OUTCOME_UNKNOWN for _, code in self.commands),
             settled=Counter(s.settled for s in self.stories if s.settled),
             unsettled=sum(s.ended in {"unsettled", "open"} for s in self.stories),
+            exits=Counter(code for _, code in self.commands),
             broken=[f"{s.key} {s.told[-1:]}" for s in self.stories if s.ended == "broken"],
         )
 

@@ -31,6 +31,7 @@ from failover_crowd import CLUB, COURTS, Crowd, Findings
 from pydantic import SecretStr
 
 from padelops.adapters.postgres_cluster import ADMIN, DATABASE
+from padelops.errors import ExitCode
 from padelops.lab import observing
 from padelops.lab.faults import Fault, Faults
 from padelops.lab.laboratory import Lab
@@ -45,6 +46,8 @@ BEFORE_S = 3
 STAY_S = 8
 """How long a fault lasts that is not supposed to move the leader."""
 FLOW_S = 2
+FLOWING = 20
+"""Bookings after which writes are taken to flow again."""
 OUTAGE_LIMIT_S = 90
 SETTLE_LIMIT_S = 120
 BUDGET_MS = 2000
@@ -79,6 +82,8 @@ class Row:
     strike: Callable[[Faults, str], Fault | None]
     moves: bool = True
     """Whether another node has to lead before it is over."""
+    before: Callable[[Faults, str], Fault] | None = None
+    """What is broken already when the row begins; its `undo` is what the row is about."""
     quick: bool = False
 
 
@@ -97,6 +102,24 @@ def switchover(faults: Faults, leader: str) -> None:
         raise SystemExit(f"switchover: {answer.status} {answer.read().decode()}")
 
 
+def promoted(faults: Faults, leader: str) -> Fault:
+    """The machine dies and somebody on call says so, instead of waiting for its lease."""
+    fault = faults.kill_node(leader)
+    if find_spec("padelops.cli.commands.failover"):
+        done = padelops(faults.lab, "failover", "promote", "--yes")
+        # Partly done: the dead node is not back yet.
+        if done.returncode not in {ExitCode.DONE, ExitCode.PARTLY_DONE}:
+            say(f"  promote: exit {done.returncode}: {done.stderr.strip().splitlines()[-1]}")
+    return fault
+
+
+def replaced(faults: Faults, leader: str) -> Fault:
+    """A primary that died, and was replaced."""
+    fault = faults.kill_node(leader)
+    wait_for(lambda: led_by_another(faults.lab, leader), OUTAGE_LIMIT_S)
+    return fault
+
+
 MATRIX = (
     Row("planned switchover", switchover, quick=True),
     Row("kill -9 of the primary's postmaster", lambda f, n: f.kill_postmaster(n), quick=True),
@@ -105,8 +128,13 @@ MATRIX = (
     Row("SIGSTOP of the postmaster", lambda f, n: f.freeze_postmaster(n), moves=False),
     Row("SIGSTOP of the whole node", lambda f, n: f.freeze_node(n)),
     Row("network of the primary cut", lambda f, n: f.cut_off(n), quick=True),
+    Row(
+        "kill -9 of Patroni and postmaster, then `failover promote`",
+        promoted,
+    ),
     Row("etcd killed", lambda f, _: f.kill_store(), moves=False),
     Row("synchronous standby killed", lambda f, _: f.kill_node(f.standby()), moves=False),
+    Row("the old primary comes back", lambda _f, _n: None, before=replaced, moves=False),
 )
 
 
@@ -181,6 +209,11 @@ def endure(lab: Lab, row: Row, settings: Settings) -> Outcome:
     leader = faults.leader()
     with open_desk(settings, actor="matrix") as desk, Crowd(desk, environment(lab)) as crowd:
         time.sleep(BEFORE_S)
+        earlier = row.before(faults, leader) if row.before else None
+        if earlier is not None:
+            flowing = time.monotonic()
+            wait_for(lambda: crowd.acknowledged_since(flowing) > FLOWING, OUTAGE_LIMIT_S)
+            earlier.undo()
         struck = time.monotonic()
         fault = row.strike(faults, leader)
         try:
@@ -269,7 +302,7 @@ def say(text: str) -> None:
 
 HEADINGS = (
     "fault", "no writes s", "back s", "then s", "led by",
-    "booked", "lost", "double", "unknown", "settled", "true",
+    "booked", "lost", "double", "unknown", "settled", "exits", "true",
 )  # fmt: skip
 
 
@@ -287,6 +320,7 @@ def cells(outcome: Outcome) -> tuple[str, ...]:
         str(len(found.doubles)),
         str(found.unknown),
         settled + (f", {found.unsettled} NOT" if found.unsettled else ""),
+        " ".join(f"{code}:{count}" for code, count in sorted(found.exits.items())),
         "yes" if outcome.clean else "NO",
     )
 
@@ -297,6 +331,8 @@ def print_table(outcomes: list[Outcome]) -> None:
     for row in rows:
         print("  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)))
     print(
+        "\nexits: exit statuses of `padelops book` at a terminal, and how often; each was held"
+        "\nagainst the tables: 0 is there, 1 and 8 are not, 3 is either."
         "\nno writes: longest time without an acknowledged booking; back: until every node agreed"
         "\nagain after the fault was undone; then: the longest time without writes meanwhile."
     )
@@ -325,6 +361,7 @@ def as_json(outcome: Outcome) -> dict[str, Any]:
         "unknown": found.unknown,
         "settled": dict(found.settled),
         "unsettled": found.unsettled,
+        "exit_statuses": {str(code): count for code, count in found.exits.items()},
         "nodes_agree": outcome.agree,
         "clean": outcome.clean,
     }

@@ -16,12 +16,14 @@ import sys
 from typing import TYPE_CHECKING
 
 from padelops.lab.processes import environment
+from padelops.lab.runner import as_user
 from padelops.lab.state import Node, Process, State
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from padelops.lab.folder import Folder
+    from padelops.lab.runner import Runner
 
 OUTSIDE = "network"
 APART = ("unshare", "--user", "--map-root-user", "--net", "--")
@@ -44,9 +46,15 @@ def cable(node: Node | str) -> str:
     return f"{node if isinstance(node, str) else node.name}-network"
 
 
-def joined(node: Node) -> tuple[str, ...]:
-    """What to put before a command so that it runs in a node's network."""
-    return ("nsenter", f"--target={{{cable(node)}}}", "--user", "--net", "--")
+def joined(node: Node, runner: Runner) -> tuple[str, ...]:
+    """
+    What to put before a node's command so that it runs in the node's network.
+
+    In there whoever made the network is root, so an ordinary user becomes themselves again.
+    """
+    target = f"--target={{{cable(node)}}}"
+    enter = ("nsenter", target, "--user", "--net", "--preserve-credentials", "--")
+    return enter if runner.prefix else (*enter, *as_user(runner.account))
 
 
 def outside(folder: Folder, state: State) -> Process:

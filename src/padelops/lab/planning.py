@@ -54,6 +54,8 @@ def plan(folder: Folder, name: str, wish: Wish) -> State:
     """
     _require(wish)
     runner = Runner.of(folder.path, bindir=wish.bindir)
+    if runner.switches:
+        folder.path.chmod(0o711)  # its programs run as somebody who must pass; no file opens up
     passwords = {login: secrets.token_urlsafe(24) for login in cluster.LOGINS}
     lines = "".join(f"127.0.0.1:*:*:{login}:{word}\n" for login, word in passwords.items())
     folder.keep("pgpass", lines)
@@ -120,7 +122,7 @@ def _patroni(
             state = state.having(network.inside(folder, state, node))
     for node in state.nodes:
         cluster.configure(folder, state, node, runner, passwords)
-        before = () if trouble else network.joined(node)
+        before = () if trouble else network.joined(node, runner)
         state = state.having(cluster.process(folder, node, runner, before=before))
     return state.having(doors.process(folder, state))
 

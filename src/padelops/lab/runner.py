@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 PROGRAM_TIMEOUT_S = 60
+REACHES = "import psycopg, subprocess, sys; subprocess.run([sys.executable, '-c', ''], check=True)"
+"""Patroni starts Python again, by then without any of root's rights."""
 
 
 @dataclass(frozen=True)
@@ -46,9 +48,7 @@ class Runner:
         if os.geteuid() != 0:
             return cls(account_for(folder), (), programs)
         account = Account.for_root()
-        mapped = (
-            "unshare", "--user", f"--map-user={account.uid}", f"--map-group={account.gid}", "--",
-        )  # fmt: skip
+        mapped = as_user(account)
         if _works(mapped):
             return cls(account, mapped, programs)
         became = (
@@ -81,11 +81,16 @@ class Runner:
                 self.account.own(inside)
 
 
+def as_user(account: Account) -> tuple[str, ...]:
+    """What to put before a command so that whoever runs it looks to it like this user."""
+    return ("unshare", "--user", f"--map-user={account.uid}", f"--map-group={account.gid}", "--")
+
+
 def _works(prefix: tuple[str, ...]) -> bool:
     if shutil.which(prefix[0]) is None:
         return False
     done = subprocess.run(  # noqa: S603 - no shell; fixed arguments
-        [*prefix, sys.executable, "-c", "import psycopg"],
+        [*prefix, sys.executable, "-c", REACHES],
         capture_output=True, timeout=PROGRAM_TIMEOUT_S, check=False, cwd="/",
     )  # fmt: skip
     return done.returncode == 0

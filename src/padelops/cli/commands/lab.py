@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from padelops.cli.output import say, show
+from padelops.errors import Usage
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -50,6 +51,8 @@ def up(
     from padelops.lab.planning import Wish
     from padelops.settings import Settings
 
+    if nodes == 1 and not (asynchronous or pair):
+        raise Usage("A single node has nobody who confirms its commits.", fix="Add --async.")
     lab = _lab(name, folder)
     wish = Wish(
         nodes=2 if pair else nodes,
@@ -112,17 +115,26 @@ def _view(found: LabView) -> Iterator[Piece]:
         }
     )
     yield Table(
-        ["node", "address", "role", "state", "timeline", "lag", "writable"],
+        ["node", "port", "role", "state", "timeline", "lag", "writes"],
         [
-            [node.name, node.address, node.role, node.state, node.timeline, node.lag_bytes,
-             node.writable]
+            [
+                node.name,
+                node.address.rpartition(":")[2],
+                node.role,
+                node.state,
+                node.timeline,
+                node.lag_bytes,
+                node.writable,
+            ]
             for node in found.nodes
         ],
-    )  # fmt: skip
+    )
     yield Table(
         ["process", "pid", "state"],
         [[process.name, process.pid, process.state] for process in found.processes],
     )
+    if found.absent:
+        yield "\n".join(f"Without {part}: {why}." for part, why in found.absent.items())
     if found.problems:
         yield "\n".join(found.problems)
 
