@@ -407,6 +407,32 @@ def test_a_synchronous_standby_that_is_lost(pair: Pair) -> None:
     assert 1 == pair.ask(pair.a, "SELECT count(*) FROM claims WHERE idempotency_key = 'k'")
 
 
+def test_connections_that_outlive_their_primary(pair: Pair) -> None:
+    """
+    A pooled connection to a server that became read-only fails once, and is not lent again: the
+    next booking goes to the new primary.
+    """
+    pair.set(pair.a, synchronous_standby_names="")
+    with open_desk(pair.settings(), clock=Clock()) as desk:
+        desk.book("centro/1", AT, minutes=60, player="A")
+        pair.set(pair.a, default_transaction_read_only="on")
+        with pair.admin(pair.b, "postgres") as admin:
+            admin.execute("SELECT pg_promote()")
+        for court in ("centro/2", ("centro/3", "centro/4")):
+            until(lambda court=court: booked(desk, court))
+
+    assert 4 == pair.ask(pair.b, "SELECT count(*) FROM claims")
+    assert 1 == pair.ask(pair.a, "SELECT count(*) FROM claims")
+
+
+def booked(desk: Desk, court: str | tuple[str, ...]) -> bool:
+    try:
+        return bool(desk.book(court, AT, minutes=60, player="B"))
+    except DatabaseUnavailable as exc:
+        assert exc.facts.get("sqlstate") in {"25006", None}
+        return False
+
+
 def replayed(desk: Desk) -> bool:
     try:
         return desk.book("centro/2", AT, minutes=60, player="B", key="k").replayed

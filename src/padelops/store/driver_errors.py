@@ -141,3 +141,17 @@ def lost(exc: psycopg.Error) -> bool:
 def first_line_of(exc: BaseException) -> str:
     """The first line of an exception's text, without its last full stop."""
     return next(iter(str(exc).splitlines()), type(exc).__name__).rstrip(". ")
+
+
+READ_ONLY = "25006"
+
+
+def moved_on(exc: BaseException) -> bool:
+    """
+    Whether this says that the server takes no writes: another one is the primary now.
+
+    A connection through a proxy can outlive that; kept in the pool it would fail for ever.
+    """
+    if isinstance(exc, psycopg.Error):
+        return exc.sqlstate == READ_ONLY
+    return isinstance(exc, PadelopsError) and exc.facts.get("sqlstate") == READ_ONLY

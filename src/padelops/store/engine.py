@@ -25,7 +25,7 @@ from psycopg.rows import TupleRow, tuple_row
 
 from padelops.errors import CommitLost, DatabaseUnavailable, InvalidInput, OutcomeUnknown
 from padelops.store.deadline import LOCK_SHARE, Deadline
-from padelops.store.driver_errors import explain, lost
+from padelops.store.driver_errors import explain, lost, moved_on
 from padelops.store.pool import Pool, PoolExhausted
 from padelops.store.watch import NEVER, Watch
 
@@ -259,6 +259,8 @@ class _Lent:
         exc: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
+        if exc is not None and moved_on(exc):
+            self._tx.close()
         try:
             self._judge(exc)
         finally:
@@ -271,7 +273,7 @@ class _Lent:
         tx = self._tx
         tx.due = NEVER
         if tx.closed:
-            # Its idle siblings died with the same server.
+            # Its idle siblings died with the same server, or lead to one that is primary no more.
             self._pool.close_idle()
         elif tx.unreplicated or tx.overdue or tx.pgconn.transaction_status:
             # Doubtful, about to be cancelled, or left inside a transaction: never handed out again.
