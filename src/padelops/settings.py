@@ -42,6 +42,12 @@ class Settings(BaseModel):
         description="all servers, as a role that may promote: postgresql://admin@db1,db2/padelops"
         " (default: `PADELOPS_DATABASE_URL`)",
     )
+    replica_url: SecretStr | None = Field(
+        default=None, description="a standby for searches that may be a little old"
+    )
+    replica_staleness_s: float = Field(
+        default=1, ge=0.05, le=3600, description="how old what a replica tells may be, in seconds"
+    )
     patroni_urls: str | None = Field(
         default=None,
         description="http://db1:8008,http://db2:8008 where Patroni decides who is primary",

@@ -29,6 +29,7 @@ from padelops.store.reservations import Criteria
 if TYPE_CHECKING:
     from padelops.booking.clubs import Catalogue
     from padelops.store.engine import Database
+    from padelops.store.replica import Readers
     from padelops.store.reservations import Reservation
 
 LARGEST_PAGE = 500
@@ -73,7 +74,7 @@ class Page:
         }
 
 
-def search(database: Database, catalogue: Catalogue, request: SearchRequest) -> Page:
+def search(database: Database | Readers, catalogue: Catalogue, request: SearchRequest) -> Page:
     """
     One page of reservations.
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from padelops.errors import NotPermitted, Refused, Unavailable
 from padelops.store import schema
 from padelops.store.engine import Database
+from padelops.store.replica import Readers
 
 if TYPE_CHECKING:
     from padelops.settings import Settings
@@ -29,6 +30,19 @@ def open_database(
         connect_timeout_s=settings.connect_timeout_s,
         pool_size=pool_size or settings.pool_size,
     )
+
+
+def open_readers(settings: Settings, primary: Database) -> Readers:
+    """The configured replica before the primary; nothing is connected before the first read."""
+    replica = None
+    if settings.replica_url is not None:
+        replica = Database(
+            settings.replica_url.get_secret_value(),
+            budget_ms=settings.level1_budget_ms,
+            connect_timeout_s=settings.connect_timeout_s,
+            pool_size=settings.pool_size,
+        )
+    return Readers(primary, replica, staleness_s=settings.replica_staleness_s)
 
 
 def upgrade_schema(settings: Settings) -> schema.SchemaVersion:

@@ -53,6 +53,7 @@ if TYPE_CHECKING:
     from padelops.ops.worker import Worker
     from padelops.settings import Settings
     from padelops.store.engine import Database
+    from padelops.store.replica import Readers
     from padelops.store.reservations import Reservation
     from padelops.wiring.breakers import SharedBreakers
     from padelops.wiring.metrics import MetricsText
@@ -81,7 +82,7 @@ class Desk:
     def close(self) -> None:
         """Write the counts down and close every connection."""
         self.flusher.close()
-        for name in ("breakers", "cache", "bulk", "_sandbox_books"):
+        for name in ("breakers", "cache", "bulk", "readers", "_sandbox_books"):
             if name in self.__dict__:
                 getattr(self, name).close()
         self.database.close()
@@ -90,7 +91,7 @@ class Desk:
         """The same desk for another actor: one per request of a server."""
         twin = object.__new__(Desk)
         # Shared, so they must exist before the copy: a pool of each request's own would leak.
-        _ = self.cache, self.breakers, self.bulk, self.card, self._availability
+        _ = self.cache, self.breakers, self.bulk, self.readers, self.card, self._availability
         twin.__dict__.update(self.__dict__, origin=origin)
         return twin
 
@@ -110,6 +111,13 @@ class Desk:
         from padelops.wiring.breakers import SharedBreakers  # noqa: PLC0415 - 10 ms
 
         return SharedBreakers(self.database, self.origin.door)
+
+    @cached_property
+    def readers(self) -> Readers:
+        """For reads that may be a little old: the replica while it is fresh, else the primary."""
+        from padelops.wiring.databases import open_readers  # noqa: PLC0415
+
+        return open_readers(self.settings, self.database)
 
     @cached_property
     def bulk(self) -> Database:
@@ -251,7 +259,7 @@ class Desk:
     def search(self, request: SearchRequest) -> Page:
         """One page of reservations. See `booking.search`."""
         with self.counts.timed("search"):
-            return search.search(self.database, self.catalogue, request)
+            return search.search(self.readers, self.catalogue, request)
 
     def show(self, reservation_id: int, *, scope: Scope = EVERYTHING) -> Reservation:
         """
