@@ -259,11 +259,12 @@ class _Lent:
         exc: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        if exc is not None and moved_on(exc):
-            self._tx.close()
         try:
             self._judge(exc)
         finally:
+            if exc is not None and moved_on(exc):
+                # After judging: a refusal by a server that takes no writes is no lost commit.
+                self._tx.close()
             self._give_back()
 
     def _judge(self, exc: BaseException | None) -> None:
