@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from padelops.ops.tokens import Proven
     from padelops.settings import Settings
     from padelops.wiring import Desk
+    from padelops.wiring.replica import Replica
 
 OPENING_S = 1.0
 """How long a request waits for another one that is opening the desk."""
@@ -59,6 +60,7 @@ class App:
         self._table = Table(every_route())
         self._gate = Gate()
         self._probes = Probes(settings)
+        self._replica = _replica(settings)
         self._opening = threading.Lock()
         self._desk: Desk | None = None
 
@@ -66,6 +68,8 @@ class App:
         """Write the counts down and close every connection."""
         if self._desk is not None:
             self._desk.close()
+        if self._replica is not None:
+            self._replica.close()
 
     def route_of(self, method: str, path: str) -> Route | None:
         """What will answer; None where nothing does, and `answer` tells why."""
@@ -134,6 +138,7 @@ class App:
             proven=proven,
             places=places,
             probes=self._probes,
+            replica=lambda: self._replica,
             body=body_of(route, request),
             query=query_of(route, request),
         )
@@ -166,6 +171,14 @@ class App:
             finally:
                 self._opening.release()
         return self._desk
+
+
+def _replica(settings: Settings) -> Replica | None:
+    """The configured replica; nothing is connected yet."""
+    from padelops.wiring.replica import Replica  # noqa: PLC0415 - most have none
+
+    url = settings.replica_url
+    return None if url is None else Replica(url.get_secret_value(), settings)
 
 
 def _request_id(request: Request) -> str:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from padelops.api.routing import Route
     from padelops.ops.tokens import Proven, Token
     from padelops.wiring import Desk
+    from padelops.wiring.replica import Replica
 
 MOST_FIELDS = 50
 MOST_ERRORS = 10
@@ -36,6 +37,7 @@ class Call:
         at_desk: opens the desk, acting as whoever holds the token; probes do without.
         proven: the token and its digest; None on a public route.
         places: what stood in the path, by name.
+        replica: answers reads that may be stale, where there is one.
         probes: what the process tells other machines about itself.
         body, query: instances of the models that the route declares.
     """
@@ -46,6 +48,7 @@ class Call:
     proven: Proven | None
     places: dict[str, str]
     probes: Probes
+    replica: Callable[[], Replica | None]
     body: Any = None
     query: Any = None
 

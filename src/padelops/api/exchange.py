@@ -61,11 +61,15 @@ class Response:
         ]
 
 
-def answer(document: Mapping[str, Any], status: int = 200, **headers: str) -> Response:
-    """A JSON document; header names are written with `_` for `-`."""
-    return Response(
-        status, written(document), headers={k.replace("_", "-"): v for k, v in headers.items()}
-    )
+NOT_KEPT = {"cache-control": "no-store"}
+"""For what is true now and may not be in a second."""
+
+
+def answer(
+    document: Mapping[str, Any], status: int = 200, headers: Mapping[str, str] | None = None
+) -> Response:
+    """A JSON document."""
+    return Response(status, written(document), headers=dict(headers or {}))
 
 
 def written(document: Mapping[str, Any]) -> bytes:

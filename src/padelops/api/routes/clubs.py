@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from padelops.api import staleness
 from padelops.api.documents import (
     AvailabilityAsked,
     AvailabilityOut,
@@ -11,7 +12,7 @@ from padelops.api.documents import (
     QuoteAsked,
     QuoteOut,
 )
-from padelops.api.exchange import answer
+from padelops.api.exchange import NOT_KEPT, answer
 from padelops.api.routing import route
 from padelops.booking.club_time import parse_date
 from padelops.errors import Unavailable
@@ -63,13 +64,18 @@ def availability_of_court(call: Call) -> Response:
 
 def _availability(call: Call, court: str | None) -> Response:
     asked: AvailabilityAsked = call.query
-    found = call.desk.availability(
-        call.places["club"],
-        None if asked.date is None else parse_date(asked.date),
-        minutes=asked.minutes,
-        court=court,
-    )
+    club, day = call.places["club"], None if asked.date is None else parse_date(asked.date)
+    fields: dict[str, str] = {}
+    stale = staleness.accepted(call)
+    if stale and day is not None:
+        replica, stale_s = stale
+        read = replica.availability(
+            call.desk, club, day, minutes=asked.minutes, court=court, stale_s=stale_s
+        )
+        found, fields = read.value, staleness.told(read)
+    else:
+        found = call.desk.availability(club, day, minutes=asked.minutes, court=court)
     if not found.certain:
         # An empty day that is only a doubt must not be kept, or read, as "everything is taken".
         raise Unavailable(certain=False)
-    return answer(found.as_json(), cache_control="no-store")
+    return answer(found.as_json(), headers=NOT_KEPT | fields)

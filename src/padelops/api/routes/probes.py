@@ -6,7 +6,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from padelops.api.documents import LiveOut, ReadyOut
-from padelops.api.exchange import Response, answer
+from padelops.api.exchange import NOT_KEPT, Response, answer
 from padelops.api.probing import all_well
 from padelops.api.routing import route
 from padelops.errors import Unavailable
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 def live(call: Call) -> Response:
     """Whether this process answers. It asks nobody else: a restart would not bring them back."""
     del call
-    return answer({"status": "ok"}, cache_control="no-store")
+    return answer({"status": "ok"}, headers=NOT_KEPT)
 
 
 @route("GET", "/health/ready", answers={200: ReadyOut}, public=True, aside=True)
@@ -29,7 +29,7 @@ def ready(call: Call) -> Response:
     checks = call.probes.checks()
     if not all_well(checks):
         raise Unavailable(checks=checks)
-    return answer({"status": "ok", "checks": checks}, cache_control="no-store")
+    return answer({"status": "ok", "checks": checks}, headers=NOT_KEPT)
 
 
 @route("GET", "/metrics", answers={200: "Prometheus text."}, public=True, aside=True)

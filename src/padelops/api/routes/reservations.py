@@ -5,7 +5,7 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
-from padelops.api import access
+from padelops.api import access, staleness
 from padelops.api.documents import (
     BookingIn,
     BookingOut,
@@ -69,14 +69,20 @@ def book(call: Call) -> Response:
     )
     if booking.replayed or booking.dry_run:
         return answer(booking.as_json())
-    return answer(booking.as_json(), 201, location=f"/v1/reservations/{booking.reservation.id}")
+    return answer(
+        booking.as_json(), 201, {"location": f"/v1/reservations/{booking.reservation.id}"}
+    )
 
 
 @route("GET", "/v1/reservations/{reservation_id}", answers={200: ReservationOut}, refusals=(404,))
 def show(call: Call) -> Response:
     """Show one reservation as it stands now."""
-    found = call.desk.show(int(call.places["reservation_id"]), scope=call.token.scope)
-    return answer(found.as_json())
+    number, scope = int(call.places["reservation_id"]), call.token.scope
+    if stale := staleness.accepted(call):
+        replica, stale_s = stale
+        read = replica.show(call.desk, number, scope=scope, stale_s=stale_s)
+        return answer(read.value.as_json(), headers=staleness.told(read))
+    return answer(call.desk.show(number, scope=scope).as_json())
 
 
 @route(
@@ -97,24 +103,29 @@ def search(call: Call) -> Response:
     token = call.token
     if asked.club is not None:
         access.may_work_at(token, [asked.club])
-    page = call.desk.search(
-        SearchRequest(
-            club=asked.club or token.club,
-            court=asked.court,
-            status=tuple(asked.status),
-            payment_status=asked.payment_status,
-            since=None if asked.since is None else parse_date(asked.since),
-            until=None if asked.until is None else parse_date(asked.until),
-            email=access.own_email(token, asked.email),
-            phone=asked.phone,
-            name=asked.name,
-            limit=asked.limit,
-            cursor=access.opened_cursor(call.holder, asked.cursor),
-        )
+    request = SearchRequest(
+        club=asked.club or token.club,
+        court=asked.court,
+        status=tuple(asked.status),
+        payment_status=asked.payment_status,
+        since=None if asked.since is None else parse_date(asked.since),
+        until=None if asked.until is None else parse_date(asked.until),
+        email=access.own_email(token, asked.email),
+        phone=asked.phone,
+        name=asked.name,
+        limit=asked.limit,
+        cursor=access.opened_cursor(call.holder, asked.cursor),
     )
+    fields: dict[str, str] = {}
+    if stale := staleness.accepted(call):
+        replica, stale_s = stale
+        read = replica.search(call.desk, request, stale_s=stale_s)
+        page, fields = read.value, staleness.told(read)
+    else:
+        page = call.desk.search(request)
     document = page.as_json()
     document["next_cursor"] = access.signed_cursor(call.holder, page.next_cursor)
-    return answer(document)
+    return answer(document, headers=fields)
 
 
 @route(

@@ -1,0 +1,36 @@
+"""
+Answers that may be old, for who says so: `Cache-Control: max-stale=SECONDS` (RFC 9111, 5.2.1.2).
+
+Then a replica may answer, and the answer says that it did and how old it may be. Whoever does not
+ask for it is always answered by the primary.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from typing import TYPE_CHECKING, Any
+
+from padelops.api.exchange import header
+
+if TYPE_CHECKING:
+    from padelops.api.call import Call
+    from padelops.wiring.replica import Read, Replica
+
+_MAX_STALE = re.compile(r"(?:^|[,\s])max-stale(?:=\"?(\d{1,6})\"?)?(?=$|[,\s])", re.IGNORECASE)
+
+
+def accepted(call: Call) -> tuple[Replica, float] | None:
+    """The replica that may answer and how old its answer may be; None for the primary."""
+    given = _MAX_STALE.search(header(call.request, "cache-control", longest=1000) or "")
+    replica = call.replica() if given else None
+    if given is None or replica is None:
+        return None
+    return replica, float(given[1]) if given[1] else replica.most_s
+
+
+def told(read: Read[Any]) -> dict[str, str]:
+    """Header fields that say where an answer comes from."""
+    if read.staleness_s is None:
+        return {"padelops-source": "primary"}
+    return {"padelops-source": "replica", "age": str(math.ceil(read.staleness_s))}
