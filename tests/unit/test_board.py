@@ -139,7 +139,8 @@ def test_a_database_that_is_away_is_said_at_the_top() -> None:
     found = board(away=True)
 
     assert Verdict.CRITICAL == found.verdict
-    assert text(found).splitlines()[1].startswith("X DATABASE AWAY, trying again. The database did")
+    assert text(found).splitlines()[1].startswith("X DATABASE AWAY. The database did not answer")
+    assert "X DATABASE AWAY, trying again. The data" in text(found, live=True)
 
 
 @pytest.mark.parametrize(("width", "height"), [(80, 24), (60, 20), (40, 10), (20, 5)])

@@ -89,7 +89,7 @@ def lines(board: Board, moment: Moment, *, width: int, height: int | None = None
     Args:
         height: lines at the most; what is most urgent is at the top, so the bottom is left out.
     """
-    whole = [_header(board, moment, width), _state(board, width)]
+    whole = [_header(board, moment, width), _state(board, moment, width)]
     if board.primary is not None or board.secondary is not None:
         whole += [_group(board, name, width) for name in ("bookings", "payments")]
         whole += _paths(board, width)
@@ -126,14 +126,13 @@ def _old(found: Readings | None, moment: Moment) -> str:
     return f"{seconds} s ago" if seconds < MINUTES_FROM_S else f"{seconds // 60} min ago"
 
 
-def _state(board: Board, width: int) -> Line:
+def _state(board: Board, moment: Moment, width: int) -> Line:
     line = Line(width)
     if board.primary is None and board.secondary is None:
         line.add(" Reading for the first time.", "dim")
     elif board.away is not None:
-        line.add_cut(
-            f"X DATABASE AWAY, trying again. {board.away.message}", STYLES[Verdict.CRITICAL]
-        )
+        again = ", trying again" if moment.live else ""
+        line.add_cut(f"X DATABASE AWAY{again}. {board.away.message}", STYLES[Verdict.CRITICAL])
     elif troubles := board.troubles():
         verdict = troubles[0][0]
         named = ", ".join(what for _, what in troubles)

@@ -226,7 +226,7 @@ def _run(done: Maintained) -> Iterator[Piece]:
             ],
             title="Waits for a person",
         )
-        yield "Sign each when it is done: padelops maintenance done TASK --note …"
+        yield "Sign each when it is done: padelops maintenance done TASK --note WHAT"
     yield f"Maintenance, {report.schedule}: {report.verdict.word}."
     if report.verdict:
         yield f"The evidence: padelops maintenance report {report.run_id}"
