@@ -67,13 +67,6 @@ class Settings(BaseModel):
     failover_state: Path | None = Field(
         default=None, description="folder of the failover's lock and record (default: home)"
     )
-    replica_url: SecretStr | None = Field(
-        default=None,
-        description="a standby for HTTP reads whose caller accepts an answer of some age",
-    )
-    replica_max_staleness_s: float = Field(
-        default=5, ge=0, le=3600, description="how far behind it may be, whatever callers accept"
-    )
     postgres_bindir: Path | None = Field(
         default=None,
         description="PostgreSQL programs for the embedded server (default: the wheel's)",

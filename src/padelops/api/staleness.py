@@ -1,8 +1,8 @@
 """
 Answers that may be old, for who says so: `Cache-Control: max-stale=SECONDS` (RFC 9111, 5.2.1.2).
 
-Then a replica may answer, and the answer says that it did and how old it may be. Whoever does not
-ask for it is always answered by the primary.
+Then a replica may answer, and the answer says that it did and how old it may be. Searches may be as
+old as the operator set, also for who does not say so; everything else is then the primary's.
 """
 
 from __future__ import annotations
@@ -20,13 +20,18 @@ if TYPE_CHECKING:
 _MAX_STALE = re.compile(r"(?:^|[,\s])max-stale(?:=\"?(\d{1,6})\"?)?(?=$|[,\s])", re.IGNORECASE)
 
 
-def accepted(call: Call) -> tuple[Replica, float] | None:
-    """The replica that may answer and how old its answer may be; None for the primary."""
+def accepted(call: Call, *, unasked: bool = False) -> tuple[Replica, float] | None:
+    """
+    The replica that may answer and how old its answer may be; None for the primary.
+
+    Args:
+        unasked: whether it may answer those too who say nothing of age.
+    """
+    replica = call.replica()
     given = _MAX_STALE.search(header(call.request, "cache-control", longest=1000) or "")
-    replica = call.replica() if given else None
-    if given is None or replica is None:
+    if replica is None or not (given or unasked):
         return None
-    return replica, float(given[1]) if given[1] else replica.most_s
+    return replica, float(given[1]) if given and given[1] else replica.most_s
 
 
 def told(read: Read[Any]) -> dict[str, str]:

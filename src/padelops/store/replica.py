@@ -75,5 +75,11 @@ class Readers:
             self._replica.close()
 
     def _is_fresh(self, tx: Tx) -> bool:
-        row = tx.execute(_SQL["age_s"]).fetchone()
-        return row is not None and row[0] is not None and row[0] <= self._staleness_s
+        age = age_s(tx)
+        return age is not None and age <= self._staleness_s
+
+
+def age_s(tx: Tx) -> float | None:
+    """How old what this server tells may be at the most; None when it cannot tell."""
+    row = tx.execute(_SQL["age_s"]).fetchone()
+    return None if row is None else row[0]

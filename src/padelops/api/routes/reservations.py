@@ -117,7 +117,7 @@ def search(call: Call) -> Response:
         cursor=access.opened_cursor(call.holder, asked.cursor),
     )
     fields: dict[str, str] = {}
-    if stale := staleness.accepted(call):
+    if stale := staleness.accepted(call, unasked=True):
         replica, stale_s = stale
         read = replica.search(call.desk, request, stale_s=stale_s)
         page, fields = read.value, staleness.told(read)
