@@ -84,6 +84,8 @@ class Row:
     """Whether another node has to lead before it is over."""
     before: Callable[[Faults, str], Fault] | None = None
     """What is broken already when the row begins; its `undo` is what the row is about."""
+    after: Callable[[Faults], None] | None = None
+    """What is left to do once everybody is back."""
     quick: bool = False
 
 
@@ -113,6 +115,13 @@ def promoted(faults: Faults, leader: str) -> Fault:
     return fault
 
 
+def finish(faults: Faults) -> None:
+    """The same command again, now that the dead node is back: nothing may remain."""
+    done = padelops(faults.lab, "failover", "promote", "--yes")
+    if done.returncode != ExitCode.DONE:
+        say(f"  promote again: exit {done.returncode}: {done.stderr.strip().splitlines()[-1]}")
+
+
 def replaced(faults: Faults, leader: str) -> Fault:
     """A primary that died, and was replaced."""
     fault = faults.kill_node(leader)
@@ -131,6 +140,7 @@ MATRIX = (
     Row(
         "kill -9 of Patroni and postmaster, then `failover promote`",
         promoted,
+        after=finish,
     ),
     Row("etcd killed", lambda f, _: f.kill_store(), moves=False),
     Row("synchronous standby killed", lambda f, _: f.kill_node(f.standby()), moves=False),
@@ -231,6 +241,8 @@ def endure(lab: Lab, row: Row, settings: Settings) -> Outcome:
                 fault.undo()
         lab.wait_until_settled(lab.state(), steady_s=2, timeout_s=SETTLE_LIMIT_S)
         back = time.monotonic() - mended
+        if row.after is not None:
+            row.after(faults)
         time.sleep(FLOW_S)
         back_gap = crowd.longest_gap(mended)
     crowd.remember()

@@ -37,6 +37,7 @@ def variables(folder: Folder, state: State) -> dict[str, str]:
     found = {
         "PADELOPS_DATABASE_URL": database_url(folder, state),
         "PADELOPS_CLUSTER_URL": cluster_url(folder, state),
+        "PADELOPS_CONNECT_TIMEOUT_S": str(CONNECT_TIMEOUT_S),
     }
     if state.kind == "patroni":
         found["PADELOPS_PATRONI_URLS"] = ",".join(

@@ -295,6 +295,8 @@ class Servers:
             with self.session(address) as tx:
                 with tx.cursor(row_factory=class_row(Facts)) as cursor:
                     facts = cursor.execute(_SQL["look"]).fetchone()
+                if facts is not None and facts.standby and facts.receiver is None:
+                    facts = replace(facts, timeline=max(facts.timeline, _received(tx)))
                 with tx.cursor(row_factory=class_row(Follower)) as following:
                     followers = tuple(following.execute(_SQL["followers"]).fetchall())
         except NotPermitted as exc:
@@ -310,6 +312,15 @@ class Servers:
         return replace(
             seen, name=name or facts.called or str(address), facts=facts, followers=followers
         )
+
+
+def _received(tx: Session) -> int:
+    """The newest timeline that a standby has log of; 0 where this role may not look."""
+    permitted = tx.execute(_SQL["may_list_log"]).fetchone()
+    if permitted is None or not permitted[0]:
+        return 0
+    found = tx.execute(_SQL["timeline_received"]).fetchone()
+    return (found and found[0]) or 0
 
 
 TOLD = {

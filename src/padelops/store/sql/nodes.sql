@@ -6,11 +6,7 @@ SELECT current_setting('cluster_name') AS called,
        here.standby,
        NOT here.standby AND current_setting('transaction_read_only') = 'off' AS writable,
        CASE WHEN here.standby
-            -- With its primary dead there is no receiver, and the last restart point may be older
-            -- than the timeline that was followed since.
-            THEN greatest((SELECT timeline_id FROM pg_control_checkpoint()),
-                          (SELECT min_recovery_end_timeline FROM pg_control_recovery()),
-                          receiver.received_tli)
+            THEN greatest((SELECT timeline_id FROM pg_control_checkpoint()), receiver.received_tli)
             ELSE ('x' || left(pg_walfile_name(pg_current_wal_lsn()), 8))::bit(32)::int
        END AS timeline,
        CASE WHEN here.standby
@@ -31,6 +27,16 @@ SELECT current_setting('cluster_name') AS called,
        pg_has_role('pg_read_all_stats', 'USAGE') AS sees_all
   FROM (SELECT pg_is_in_recovery() AS standby) AS here
   LEFT JOIN pg_stat_wal_receiver AS receiver ON true;
+
+-- name: may_list_log
+SELECT has_function_privilege('pg_ls_waldir()', 'EXECUTE') AS may;
+
+-- name: timeline_received
+-- The newest timeline of which a server has any log. With its primary dead a standby has no receiver
+-- to ask, and its last restart point may be older than the timeline that it followed since.
+SELECT max(('x' || left(name, 8))::bit(32)::int) AS timeline
+  FROM pg_ls_waldir()
+ WHERE name ~ '^[0-9A-F]{24}$';
 
 -- name: followers
 -- Who follows this server, and how far each has come; nothing on a server that nobody follows.
