@@ -328,6 +328,32 @@ def test_processes_share_one_rate(tmp_path: Path) -> None:
     assert 0 == workers[0].spend("t", None, now=1000)
 
 
+def test_an_erased_member_is_nobody(
+    callers: dict[str, ApiClient], desk: Desk, psql: psycopg.Connection[Any]
+) -> None:
+    """
+    The token ends with the person: revoked, nameless, and never named in the trail.
+    """
+    made = callers[OWNER].book().document["id"]
+    callers[OWNER]("POST", f"/v1/reservations/{made}/cancel", {})
+    entry = desk.history(made)[0].as_json()
+    desk.erase_player("ANA@example.com")
+    rows = psql.execute(
+        "SELECT name, player_email, status FROM api_tokens WHERE player_email <> %s", [LEO]
+    ).fetchall()
+
+    assert [("erased", "erased", "revoked")] * 2 == rows
+    assert entry["actor"].startswith("member:")
+    assert "Ana" not in entry["actor"]
+    assert (
+        None
+        is psql.execute(
+            "SELECT 1 FROM audit_entries WHERE changes::text ILIKE '%ana@example%'"
+        ).fetchone()
+    )
+    assert desk.verify_audit().intact
+
+
 def test_the_secret_is_nowhere(desk: Desk, psql: psycopg.Connection[Any]) -> None:
     """
     The table has a hash, the audit trail not even that; both name who made and ended the token.

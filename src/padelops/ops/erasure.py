@@ -1,5 +1,5 @@
 """
-Erase a person: name, address, phone, notes and card tokens, wherever the database keeps them.
+Erase a person: name, address, phone, notes, card and API tokens, wherever the database keeps them.
 
 What happened stays, as do its amounts and its audit trail, which never held them: entries only say
 that such a field changed. What is still to be played is not touched, because the club must know
@@ -75,5 +75,6 @@ def erase_player(
         reservations += len(ids)
     with database.transaction(origin, keep=not dry_run) as tx:
         quarantined = erasure.erase_quarantined(tx, email, now=now)
-        audit.note(tx, "erase", {"quarantined": quarantined})
+        tokens = erasure.erase_tokens(tx, email, now=now)
+        audit.note(tx, "erase", {"quarantined": quarantined, "tokens": tokens})
     return Erased(reservations, quarantined, dry_run)

@@ -95,8 +95,11 @@ class Token:
 
     @property
     def actor(self) -> str:
-        """Who the audit trail says it was; the name is the operator's choice."""
-        return f"{self.role}:{self.name}"
+        """
+        Who the audit trail says it was. The trail is never erased, so it has no member's name:
+        the handle leads to it as long as it is kept.
+        """
+        return f"{self.role}:{self.handle if self.role is Role.MEMBER else self.name}"
 
     def as_json(self) -> dict[str, Any]:
         """JSON-ready; without a trace of the secret."""

@@ -35,6 +35,11 @@ def erase_reservations(tx: Tx, club_id: int, email: str, *, now: datetime) -> li
     return ids
 
 
+def erase_tokens(tx: Tx, email: str, *, now: datetime) -> int:
+    """Revoke and empty the tokens of a member of this address; how many those were."""
+    return tx.execute(_SQL["erase_tokens"], {"email": email, "now": now}).rowcount
+
+
 def erase_quarantined(tx: Tx, email: str, *, now: datetime) -> int:
     """Empty the quarantined rows that hold this address; how many those were."""
     # As a whole JSON text, in either spelling: ana@x.example is not mariana@x.example.

@@ -25,6 +25,12 @@ RETURNING id;
 UPDATE payment_attempts SET card = 'erased'
  WHERE claim_id = ANY (%(claim_ids)s) AND next_step IS NULL AND card <> 'erased';
 
+-- name: erase_tokens
+-- Their way in through the HTTP door ends with what is known of them.
+UPDATE api_tokens
+   SET name = 'erased', player_email = 'erased', status = 'revoked', revoked_at = coalesce(revoked_at, %(now)s)
+ WHERE lower(player_email) = lower(%(email)s);
+
 -- name: erase_quarantined
 -- The row as it came is all there is of it, so nothing can be imported from it any more. It is looked
 -- for as text: a record is kept letter by letter, and may be JSON that cannot be taken apart.
