@@ -22,11 +22,11 @@ import padelops.ops.maintenance_tasks  # noqa: F401 - fills WORK
 from padelops.adapters.dead_man import ping
 from padelops.errors import InvalidInput, OutputFailed
 from padelops.ops.error_log import summed
-from padelops.ops.maintenance import Due
 from padelops.ops.maintenance_export import cron, systemd
 from padelops.ops.maintenance_metrics import exposition
 from padelops.ops.maintenance_plan import Plan, Standing, the_plan
 from padelops.ops.maintenance_report import KeptReport
+from padelops.ops.maintenance_results import Due
 from padelops.ops.maintenance_work import WORK, Finding, task
 from padelops.ops.verdict import Verdict
 from padelops.ops.whole_files import write_whole

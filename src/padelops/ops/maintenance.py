@@ -13,7 +13,6 @@ from __future__ import annotations
 import json
 import os
 import socket
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from uuid import UUID, uuid4
 
@@ -23,8 +22,9 @@ from padelops.ops.locks import operator_lock
 from padelops.ops.maintenance_metrics import exposition
 from padelops.ops.maintenance_plan import Plan, Standing
 from padelops.ops.maintenance_report import KeptReport
+from padelops.ops.maintenance_results import Due, RunReport, TaskResult
 from padelops.ops.maintenance_work import WORK, Finding
-from padelops.ops.verdict import Verdict, worst
+from padelops.ops.verdict import Verdict
 from padelops.store import audit, maintenance, operator_runs
 
 if TYPE_CHECKING:
@@ -49,114 +49,6 @@ LISTED = "`padelops maintenance report --list` shows them."
 MOST_LISTED = 100
 MOST_EVIDENCE = 1_000_000
 """Characters of JSON that are kept of one task; the run itself shows all of it."""
-
-
-@dataclass(frozen=True, slots=True)
-class TaskResult:
-    """What one task of a run came to; `kept` says whether the database has it."""
-
-    task: str
-    title: str
-    who: str
-    started_at: datetime
-    ended_at: datetime
-    finding: Finding
-
-    def as_json(self) -> dict[str, Any]:
-        return {
-            "task": self.task,
-            "title": self.title,
-            "who": self.who,
-            "verdict": self.finding.verdict.word,
-            "summary": self.finding.summary,
-            "started_at": self.started_at.isoformat(),
-            "ended_at": self.ended_at.isoformat(),
-            "evidence": self.finding.evidence,
-        }
-
-
-@dataclass(frozen=True, slots=True)
-class RunReport:
-    """
-    One run of a schedule.
-
-    Attributes:
-        waiting: a person's items of this turn, whether or not something was laid out for them.
-        not_run: tasks that a lost lock or database left undone.
-        stopped: why there are any.
-        abandoned: runs that died in the middle, found and closed by this one.
-    """
-
-    run_id: UUID
-    schedule: str
-    started_at: datetime
-    ended_at: datetime
-    results: tuple[TaskResult, ...]
-    waiting: tuple[Standing, ...]
-    not_run: tuple[str, ...]
-    stopped: PadelopsError | None
-    abandoned: int
-
-    @property
-    def verdict(self) -> Verdict:
-        """The worst found; what waits for a person is a warning, what was not run is unknown."""
-        found = [result.finding.verdict for result in self.results]
-        if self.not_run:
-            found.append(Verdict.UNKNOWN)
-        if self.waiting:
-            found.append(Verdict.WARNING)
-        return worst(found)
-
-    @property
-    def summary(self) -> str:
-        """One line, for a ping and a log."""
-        bad = [r.task for r in self.results if r.finding.verdict is not Verdict.OK]
-        parts = [f"{len(self.results)} tasks run"]
-        if bad:
-            parts.append(f"not ok: {', '.join(bad)}")
-        if self.not_run:
-            parts.append(f"not run: {', '.join(self.not_run)}")
-        if self.waiting:
-            parts.append(f"{len(self.waiting)} wait for a person")
-        return f"{self.schedule}: {self.verdict.word}; {'; '.join(parts)}"
-
-    def as_json(self) -> dict[str, Any]:
-        return {
-            "run_id": str(self.run_id),
-            "schedule": self.schedule,
-            "verdict": self.verdict.word,
-            "started_at": self.started_at.isoformat(),
-            "ended_at": self.ended_at.isoformat(),
-            "results": [result.as_json() for result in self.results],
-            "waiting_for_a_person": [standing.as_json() for standing in self.waiting],
-            "not_run": list(self.not_run),
-            "stopped": None if self.stopped is None else self.stopped.as_json(),
-            "abandoned_before": self.abandoned,
-        }
-
-
-@dataclass(frozen=True, slots=True)
-class Due:
-    """Where every task stands at a moment."""
-
-    at: datetime
-    standings: tuple[Standing, ...]
-
-    @property
-    def verdict(self) -> Verdict:
-        return worst(standing.verdict for standing in self.standings)
-
-    def in_state(self, *states: str) -> tuple[Standing, ...]:
-        return tuple(standing for standing in self.standings if standing.state in states)
-
-    def as_json(self) -> dict[str, Any]:
-        return {
-            "at": self.at.isoformat(),
-            "verdict": self.verdict.word,
-            "late": [standing.name for standing in self.in_state("late")],
-            "due": [standing.name for standing in self.in_state("due")],
-            "tasks": [standing.as_json() for standing in self.standings],
-        }
 
 
 class Maintenance:
@@ -210,6 +102,7 @@ class Maintenance:
                     started_at=started_at,
                     ended_at=at.clock(),
                     results=tuple(results),
+                    planned=sum(name in WORK for name in tasks),
                     waiting=() if stopped else self._waiting(schedule),
                     not_run=(left or ("the record of this run",)) if stopped else (),
                     stopped=stopped,

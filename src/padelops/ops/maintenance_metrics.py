@@ -14,7 +14,7 @@ from padelops.ops.verdict import Verdict
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from padelops.ops.maintenance import Due
+    from padelops.ops.maintenance_results import Due
     from padelops.store.operator_runs import OperatorRun
 
 FILE = "padelops_maintenance.prom"

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from padelops.errors import LockHeld, OutputFailed, PadelopsError
 from padelops.model import Door
 from padelops.ops import maintenance_metrics
-from padelops.ops.maintenance import Maintenance, RunReport
+from padelops.ops.maintenance import Maintenance
 from padelops.ops.maintenance_plan import the_plan
 from padelops.ops.maintenance_work import Premises
 from padelops.ops.verdict import Verdict
@@ -19,6 +19,7 @@ from padelops.wiring.opening import open_desk
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from padelops.ops.maintenance_results import RunReport
     from padelops.settings import Settings
     from padelops.wiring.desk import Desk
 

@@ -15,9 +15,9 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from padelops.cli.tables import Piece, Table
-    from padelops.ops.maintenance import Due
     from padelops.ops.maintenance_plan import Standing
     from padelops.ops.maintenance_report import KeptReport
+    from padelops.ops.maintenance_results import Due
     from padelops.wiring.maintenance import Maintained
 
 app = typer.Typer(help="Maintenance: what is due is done and kept, what needs a person is named.")
