@@ -155,7 +155,7 @@ def test_a_manager_that_cannot_be_reached(settings: Settings) -> None:
         change(failover)
 
 
-def test_a_store_that_does_not_answer(lab: Lab, failover: Failover) -> None:
+def test_a_store_that_does_not_answer(lab: Lab, failover: Failover, settings: Settings) -> None:
     """
     With etcd stopped bookings go on, and a planned switchover is refused with that reason.
     """
@@ -165,7 +165,12 @@ def test_a_store_that_does_not_answer(lab: Lab, failover: Failover) -> None:
     try:
         with pytest.raises((SafetyGate, ManagerUnavailable), match="store"):
             change(failover)
-        assert failover.observe().primary is not None
+        until(lambda: "cannot ask its store" in str(failover.observe().manager_problem))
+        with opened_failover(settings) as another:
+            seen = another.observe()
+        assert {"n1", "n2", "n3"} == {node.name for node in seen.nodes}
+        assert seen.primary is not None
+        assert "sync" in {node.sync for node in seen.standbys}
     finally:
         processes.send(etcd, signal.SIGCONT)
     until(lambda: failover.observe().manager_problem is None)

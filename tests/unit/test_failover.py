@@ -280,6 +280,32 @@ def test_an_answer_that_says_nothing(tmp_path: Path, error: PadelopsError | None
     assert [] == way.marks
 
 
+def test_what_came_to_nothing_is_asked_anew(tmp_path: Path) -> None:
+    """Where the old primary takes writes as before, every gate is asked again."""
+    run(tmp_path, PaperDriver(cluster(A, B), cluster(A, B)))
+    with pytest.raises(SafetyGate, match="paused"):
+        run(tmp_path, PaperDriver(cluster(A, B, paused=True), after("b")))
+
+
+def test_an_interruption_in_the_middle(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is told that something was begun, and the record lets the next run go on."""
+
+    def cut(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    talk: list[str] = []
+    driver = PaperDriver(cluster(A, B), after("b"))
+    monkeypatch.setattr(driver, "promote", cut)
+    failover = Failover(
+        driver, FailoverState(tmp_path), PaperWay(), clock=lambda: datetime.now(UTC), actor="ana"
+    )
+    with pytest.raises(KeyboardInterrupt):
+        failover.carry_out(failover.plan(Kind.SWITCHOVER), told=talk.append)
+
+    assert "Run it again" in talk[-1]
+    assert failover.unfinished() is not None
+
+
 def test_a_doubtful_answer_and_a_promotion_that_happened(tmp_path: Path) -> None:
     """What can be seen counts more than what was answered."""
     driver = PaperDriver(cluster(A, B, C), after("b"), OutcomeUnknown("no answer"))

@@ -131,3 +131,12 @@ def test_a_plain_pair() -> None:
     assert "cluster manager" in {finding.setting for finding in found.findings}
     assert Verdict.CRITICAL is bare.verdict
     assert "without a bound" in bare.loss
+
+
+def test_a_manager_that_does_not_tell() -> None:
+    """Nothing is computed from what nobody told: the verdict is unknown, and so is the loss."""
+    found = lint(replace(GOOD, patroni={}, server={}, trouble=("no Patroni tells",)))
+
+    assert Verdict.UNKNOWN is found.verdict
+    assert {} == seconds(found)
+    assert "not known" in found.loss

@@ -105,7 +105,8 @@ class PatroniDriver:
         known = set(self._members.values())
         wanted: list[tuple[str | None, Address]] = [
             *self._members.items(),
-            *((None, address) for address in self.servers.addresses if address not in known),
+            # Not by its cluster_name, which Patroni makes the same for all.
+            *((str(one), one) for one in self.servers.addresses if one not in known),
         ]
         config = self._config([answer.url for answer in told if answer.itself])
         self._strict = bool(config.get("synchronous_mode_strict"))
@@ -122,15 +123,25 @@ class PatroniDriver:
             name=self._scope or self.servers.database,
             driver=self.name,
             nodes=nodes,
-            sync_wanted=bool(config.get("synchronous_mode")),
+            sync_wanted=bool(config.get("synchronous_mode"))
+            or any(node.sync in SYNC_ROLES.values() for node in nodes),
             strict=self._strict,
             paused=bool(config.get("pause")) or any(view.get("pause") for view in views),
             failsafe=any((answer.itself or {}).get("failsafe_mode_is_active") for answer in told),
             manager_problem=_problem(told, config)
             or (self._etcd.trouble() if self._etcd else None),
             leader=next(iter(leaders)) if len(leaders) == 1 else None,
-            doubts=tuple(_doubts(leaders, nodes)),
+            doubts=(*_doubts(leaders, nodes), *self._alone(nodes, told)),
         )
+
+    def _alone(self, nodes: tuple[Node, ...], told: list[Told]) -> list[str]:
+        """A primary whose Patroni is silent cannot hand over: its lease has to run out."""
+        answering = {answer.url for answer in told if answer.itself is not None}
+        return [
+            f"{node.name} takes writes, and its Patroni does not answer"
+            for node in nodes
+            if node.writable and node.name in self._apis and self._apis[node.name] not in answering
+        ]
 
     def _store_trouble(self) -> str | None:
         """Patroni remembers what its store said for a while; so the store is asked itself."""
@@ -140,15 +151,17 @@ class PatroniDriver:
         try:
             with self._client(url) as client:
                 itself = client.get("/patroni").json()
-                cluster = client.get("/cluster")
         except (httpx.HTTPError, ValueError) as exc:
             return Told(url, None, None, f"Patroni at {url}: {type(exc).__name__}")
-        if cluster.status_code != httpx.codes.OK:
-            return Told(url, None, itself, f"Patroni at {url} cannot ask its store")
         try:
-            return Told(url, cluster.json(), itself, None)
-        except ValueError:
-            return Told(url, None, itself, f"Patroni at {url} tells nonsense")
+            # A connection of its own: it hangs where the store is away.
+            with self._client(url) as client:
+                cluster = client.get("/cluster")
+            view = cluster.json() if cluster.status_code == httpx.codes.OK else None
+        except (httpx.HTTPError, ValueError):
+            view = None
+        trouble = None if view else f"Patroni at {url} cannot ask its store"
+        return Told(url, view, itself, trouble)
 
     def _learn(self, view: dict[str, Any]) -> None:
         self._scope = str(view.get("scope") or self._scope)

@@ -107,7 +107,7 @@ class StreamingDriver:
             return f"its server in {data} was ended, and would start as a standby"
         raise DatabaseUnavailable(
             f"{old.name} does not answer and could not be fenced.",
-            fix="Set PADELOPS_FENCE_COMMAND to what cuts it off, or name its data folder (--data).",
+            fix="Set PADELOPS_FENCE_COMMAND to what cuts it off.",
         )
 
     def _fence_over_sql(self, old: Node) -> str:

@@ -122,7 +122,11 @@ class Failover:
             self._page(f"Two servers of {cluster.name} take writes: {shown}.")
         allowed = allow_data_loss is not None
         record = None if anew else self.unfinished()
-        if record is not None and record.cluster == cluster.name:
+        if (
+            record is not None
+            and record.cluster == cluster.name
+            and not _as_before(record, cluster)
+        ):
             return self._resumed(record, cluster, to, allowed=allowed)
         old = cluster.primary or self._last_primary(cluster)
         new = chosen(cluster, to)
@@ -240,12 +244,24 @@ class Failover:
         )
 
 
+def _as_before(record: Record, cluster: Cluster) -> bool:
+    """Whether what began has come to nothing: the old primary takes writes as it did then."""
+    primary = cluster.primary
+    return (
+        primary is not None
+        and primary.name == record.old
+        and (primary.timeline or 0) <= record.timeline
+    )
+
+
 def _recalled(node: Node, before: dict[str, Any] | None, cluster: Cluster, now: datetime) -> Node:
     """A node with what is remembered of it where nobody tells."""
     if before is None:
         return node
+    if node.name == str(node.address):
+        node = replace(node, name=before["name"])
     if node.facts is None:
-        return replace(node, name=before["name"], last_folder=before["data_folder"])
+        return replace(node, last_folder=before["data_folder"])
     seen = datetime.fromisoformat(before["at"])
     nobody_tells = node.sync is None and not any(
         other.facts and not other.facts.standby for other in cluster.nodes

@@ -87,7 +87,7 @@ def lint(found: Effective) -> Lint:
             Finding("settings", "-", Verdict.UNKNOWN, trouble, "Make it answer, then look again.")
             for trouble in found.trouble
         ),
-        *(_patroni(config_of(found)) if found.patroni is not None else _unmanaged(found)),
+        *_management(found),
         *_durability(found),
         *_timeouts(found),
         *_client(found),
@@ -104,6 +104,13 @@ def lint(found: Effective) -> Lint:
         ),
     ]
     return Lint(longest, loss(found), tuple(findings))
+
+
+def _management(found: Effective) -> Iterator[Finding]:
+    if found.patroni is None:
+        yield from _unmanaged(found)
+    elif found.patroni:
+        yield from _patroni(config_of(found))
 
 
 def _patroni(config: dict[str, Any]) -> Iterator[Finding]:

@@ -39,7 +39,8 @@ class Effective:
     The settings in force, from everybody who has some.
 
     Attributes:
-        patroni: the dynamic configuration; None where no Patroni manages the cluster.
+        patroni: the dynamic configuration; None where no Patroni manages the cluster, empty where
+            one does and does not tell.
         server: of the primary, by name; times in seconds.
         application: of a session as bookings have it.
         servers, hosts: how many servers there are, and how many the application's address names.
@@ -91,7 +92,7 @@ def outages(found: Effective) -> Iterator[Outage]:
             f"until somebody runs `failover promote`, then {PROOF_S:g} + {PROMOTION_S:g}"
             f" = {promote:g} s",
         )
-    else:
+    elif found.patroni:
         yield from _managed_outages(config_of(found), found)
     yield from _standby_outage(found)
 
@@ -168,6 +169,8 @@ def synchronous(found: Effective) -> bool:
 
 
 def loss(found: Effective) -> str:
+    if found.patroni == {} or not found.server:
+        return "That is not known."
     if not synchronous(found):
         if found.patroni is None:
             return "Every commit that no standby has received yet, without a bound."

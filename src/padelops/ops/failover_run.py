@@ -80,6 +80,12 @@ class Run:
                 record.status = "failed"
             self.state.keep(record)
             return Outcome(record, exc)
+        except BaseException:
+            # Ctrl-C, or a mistake of ours: the cluster may be fenced, and must not be left so.
+            self.told(
+                f"The {record.kind} stopped in the middle. Run it again: it goes on from here."
+            )
+            raise
         if record.remaining:
             record.status = "partly"
             self.state.keep(record)
