@@ -152,6 +152,7 @@ def test_a_broken_invariant_is_critical(psql: Any, did: Callable[[str], Finding]
 
     assert Verdict.CRITICAL == found.verdict
     assert "no_double_booking" in {check["check"] for check in found.evidence["checks"]}
+    assert 20261130 == found.evidence["seed"]
 
 
 def test_old_counts_go_and_the_month_stays(
