@@ -11,6 +11,7 @@ import subprocess
 import sys
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
@@ -73,6 +74,9 @@ def top_at(width: int, height: int, database_url: str, **more: str) -> Iterator[
         yield screen
     finally:
         screen.tmux("kill-server")
+        # tmux leaves its socket where it was.
+        folder = Path(os.environ.get("TMUX_TMPDIR", "/tmp")) / f"tmux-{os.getuid()}"
+        (folder / screen.server).unlink(missing_ok=True)
 
 
 @pytest.mark.needs("tmux")
