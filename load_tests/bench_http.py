@@ -8,6 +8,9 @@ virtual environment of its own that is made at first), and books free hours thro
 round by round. Prints the median of the rounds' ratios beside what DESIGN.md section 9 asks for.
 Exit code 1: a ratio is short of what it must be at least, or an answer was anything but 201.
 
+The last row is what a booking takes of the processor, server and database together: it hardly
+depends on how busy the machine is otherwise.
+
 Both have two worker processes with eight threads each, and keep their database connections. The
 peer does what CRITICAL_PATHS.md shows, and nothing of what padelops does beyond it.
 """
@@ -29,6 +32,7 @@ from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import psutil
 from bench_booking import facts, show, show_facts
 from booking_goals import Goal, Row
 from booking_stage import CLUB, COURTS, FIRST_START, Stage, club_file, raised
@@ -43,6 +47,7 @@ if TYPE_CHECKING:
 PEER = Path(__file__).parent / "django_peer"
 PEER_VENV = Path(os.environ.get("PADELOPS_PEER_VENV", Path(__file__).parents[1] / ".venv-django"))
 WORKERS, THREADS = 2, 8
+FEW, MANY = 16, 64
 PLAYER = {"name": "Ana Ruiz", "email": "ana@example.com"}
 UP_S = 60
 
@@ -85,6 +90,13 @@ def main() -> int:
             "ms",
             smaller_is_better=True,
         ),
+        Row(
+            "CPU per booking, server and database, of Django's",
+            ours.cpu_ms,
+            theirs.cpu_ms,
+            "ms",
+            smaller_is_better=True,
+        ),
     ]
     show(rows, {})
     odd = [heard.odd for one in rounds for heard in one if heard.odd]
@@ -97,21 +109,58 @@ def main() -> int:
 
 
 def _round(ours: Side, theirs: Side, seconds: float) -> tuple[Heard, Heard, Heard, Heard]:
-    few = [side.press(16, seconds) for side in (ours, theirs)]
-    many = [side.press(64, seconds) for side in (ours, theirs)]
+    few = [side.press(FEW, seconds) for side in (ours, theirs)]
+    many = [side.press(MANY, seconds) for side in (ours, theirs)]
     return few[0], few[1], many[0], many[1]
 
 
 class Side:
     """A server, and bookings of hours that nobody else wants."""
 
-    def __init__(self, port: int, request: Callable[[int, str, str], bytes]) -> None:
+    def __init__(
+        self,
+        stage: Stage,
+        database: str,
+        port: int,
+        request: Callable[[int, str, str], bytes],
+    ) -> None:
+        self.cpu_ms: list[float] = []
         self.address = ("127.0.0.1", port)
+        self._stage = stage
+        self._database = database
         self._request = request
         self._numbers = count()
 
     def press(self, connections: int, seconds: float) -> Heard:
-        return press(self.address, self._next, connections=connections, seconds=seconds)
+        """Book for so long; with few connections also note what it took of the processor."""
+        before, first = self._cpu(), next(self._numbers)
+        heard = press(self.address, self._next, connections=connections, seconds=seconds)
+        if connections == FEW:
+            booked = next(self._numbers) - first - 1
+            spent = {pid: took - before.get(pid, 0.0) for pid, took in self._cpu().items()}
+            self.cpu_ms.append(sum(spent.values()) * 1000 / booked)
+        return heard
+
+    def _cpu(self) -> dict[int, float]:
+        """Seconds of processor by process: the server's, and the database's that work for it."""
+        sql = "SELECT array_agg(pid) FROM pg_stat_activity WHERE datname = %s"
+        backends = self._stage.ask(sql, self._database)[0] or []
+        listening = self.address[1]
+        servers = [
+            one
+            for one in psutil.Process().children(recursive=True)
+            if str(listening) in " ".join(one.cmdline()) or self._is_worker(one)
+        ]
+        spent = {}
+        for one in [*servers, *(psutil.Process(pid) for pid in backends)]:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                times = one.cpu_times()
+                spent[one.pid] = times.user + times.system
+        return spent
+
+    def _is_worker(self, process: psutil.Process) -> bool:
+        parent = process.parent()
+        return parent is not None and str(self.address[1]) in " ".join(parent.cmdline())
 
     def _next(self) -> bytes:
         number = next(self._numbers)
@@ -136,7 +185,7 @@ def _ours(stage: Stage) -> Iterator[Side]:
         "--workers", str(WORKERS), "--threads", str(THREADS),
     ]  # fmt: skip
     with _running(command, {"PADELOPS_DATABASE_URL": stage.url}, port):
-        yield Side(port, request)
+        yield Side(stage, "padelops", port, request)
 
 
 @contextlib.contextmanager
@@ -170,7 +219,7 @@ def _theirs(stage: Stage) -> Iterator[Side]:
         "--log-level", "error", "--bind", f"127.0.0.1:{port}", "peer:application",
     ]  # fmt: skip
     with _running(command, environment, port):
-        yield Side(port, request)
+        yield Side(stage, "peer", port, request)
 
 
 @contextlib.contextmanager

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 
 RATED_USERS = 300
 """
-What two cores bear within every threshold, the load generator and the database beside the server on
-the same cores: 300 users who think for 1 to 3 seconds, about 150 requests a second.
+What two cores bear within every threshold, the load generator and the database beside the server
+on the same cores: users who think for 1 to 3 seconds, 120 requests a second, and no error. Beyond
+about 220 a second the server says 503 to what it cannot serve in time.
 """
 
 SCALE = float(os.environ.get("PADELOPS_LOAD_TIME", "1"))
