@@ -168,6 +168,14 @@ class Outcome:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true", help="Three faults, for CI.")
+    parser.add_argument(
+        "--async", dest="asynchronous", action="store_true",
+        help="Without a standby that confirms: see bookings get lost.",
+    )  # fmt: skip
+    parser.add_argument(
+        "--unfenced", action="store_true",
+        help="Past the doors, so that nobody is thrown out of a former primary.",
+    )  # fmt: skip
     parser.add_argument("--only", help="Rows with this word in their name.")
     parser.add_argument("--json", action="store_true", help="One JSON document.")
     arguments = parser.parse_args()
@@ -181,7 +189,12 @@ def main() -> int:
         [sys.executable, "-c", GUARD, folder], stdin=subprocess.PIPE, start_new_session=True
     )
     try:
-        outcomes = run(Lab(folder), rows)
+        outcomes = run(
+            Lab(folder),
+            rows,
+            synchronous=not arguments.asynchronous,
+            fenced=not arguments.unfenced,
+        )
     finally:
         guard.communicate(timeout=60)
     if arguments.json:
@@ -191,11 +204,15 @@ def main() -> int:
     return 0 if outcomes and all(outcome.clean for outcome in outcomes) else 1
 
 
-def run(lab: Lab, rows: list[Row]) -> list[Outcome]:
+def run(lab: Lab, rows: list[Row], *, synchronous: bool, fenced: bool) -> list[Outcome]:
     say("Starting the lab ...")
-    state = lab.up(Wish(bare=True), tell=say)
+    state = lab.up(Wish(bare=True, synchronous=synchronous), tell=say)
+    url = state.variables["PADELOPS_DATABASE_URL"]
+    if not fenced:
+        for node in state.nodes:
+            url = url.replace(f":{node.door_port}", f":{node.postgres_port}")
     settings = Settings(
-        database_url=SecretStr(state.variables["PADELOPS_DATABASE_URL"]),
+        database_url=SecretStr(url),
         home=lab.folder.path / "home",
         level1_budget_ms=BUDGET_MS,
         connect_timeout_s=2,
