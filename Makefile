@@ -23,11 +23,11 @@ demo: $(VENV)/installed
 	$(BIN)/padelops demo --yes
 
 test: $(VENV)/installed-dev
-	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup $(ARGS)
+	$(BIN)/python -m pytest -n $(WORKERS) $(ARGS)
 
 # The same tests of SQL, locks and transactions on the system's PostgreSQL.
 test-15: $(VENV)/installed-dev
-	PADELOPS_TEST_PG_BINDIR=/usr/lib/postgresql/15/bin $(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup tests/integration $(ARGS)
+	PADELOPS_TEST_PG_BINDIR=/usr/lib/postgresql/15/bin $(BIN)/python -m pytest -n $(WORKERS) tests/integration $(ARGS)
 
 lint: $(VENV)/installed-dev
 	$(BIN)/ruff check .

@@ -10,12 +10,14 @@ from __future__ import annotations
 
 import itertools
 import os
+import re
 import shutil
 import signal
 import subprocess
 import sys
 import time
 from contextlib import ExitStack, contextmanager
+from functools import cache
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -39,6 +41,8 @@ if TYPE_CHECKING:
 
     from padelops.api.app import App
     from padelops.lab.laboratory import Lab
+
+ROOT = Path(__file__).parents[1]
 
 BINDIR = "PADELOPS_TEST_PG_BINDIR"
 """Set it to run the tests on another PostgreSQL than the wheel's."""
@@ -88,6 +92,29 @@ child.wait()
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "needs(*programs): programs that the test cannot do without")
+
+
+@pytest.hookimpl(tryfirst=True, optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """
+    Give one worker all tests of a group, such as those of the one lab; any worker the others.
+
+    xdist's own `--dist loadgroup` marks a test by its `_nodeid`, which pytest 9.2 no longer reads.
+    """
+    from xdist.scheduler import LoadScopeScheduling  # noqa: PLC0415 - only where it is used
+
+    class Grouped(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            return group_of(nodeid.partition("::")[0]) or nodeid
+
+    return Grouped(config, log)
+
+
+@cache
+def group_of(file: str) -> str | None:
+    """The `xdist_group` of a file's tests, as it stands in the file."""
+    found = re.search(r'xdist_group\("(\w+)"\)', Path(ROOT, file).read_text(encoding="utf-8"))
+    return found and found[1]
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

@@ -13,7 +13,7 @@ from padelops.lab.faults import CannotBreak, Faults
 from padelops.lab.planning import Wish
 from padelops.settings import Settings
 from padelops.wiring import open_desk
-from testbed.labs import running_lab
+from testbed.labs import lacks, running_lab
 from testbed.waiting import until
 
 if TYPE_CHECKING:
@@ -37,12 +37,11 @@ def settings_of(lab: Lab) -> Settings:
     return Settings.from_environment(lab.state().variables | patient)
 
 
+@pytest.mark.needs("redis-server")
 def test_a_card_booking_goes_through_the_whole_lab(lab: Lab, demo_clubs: Path) -> None:
     """
     The sandbox holds the money, the worker captures it, and the mail server has the confirmation.
     """
-    if lab.state().absent.keys() - {"api", "network"}:
-        pytest.skip(f"this machine lacks parts: {lab.state().absent}")
     inbox = mailbox.Maildir(lab.folder.path / "mail")
     with open_desk(settings_of(lab)) as desk:
         desk.apply_club_file(demo_clubs)
@@ -86,7 +85,7 @@ def test_a_node_that_is_cut_off_lives_and_answers_nobody(lab: Lab, faults: Fault
     """
     state = lab.state()
     if "network" in state.absent:
-        pytest.skip(state.absent["network"])
+        lacks(state.absent["network"])
     name = faults.standby(confirming=False)
     node = state.node(name)
     with faults.cut_off(name):

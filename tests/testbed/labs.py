@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
+import pytest
+
 from padelops.lab.laboratory import Lab
 from padelops.lab.planning import Wish
 
@@ -22,6 +24,8 @@ ENOUGH_MEMORY = 2_000_000_000
 GUARD = """
 import sys
 from pathlib import Path
+import pytest
+
 from padelops.lab.laboratory import Lab
 
 sys.stdin.read()
@@ -30,6 +34,13 @@ if lab.folder.is_lab():
     lab.down(tell=lambda text: None)
 """
 """Waits for the end of its input, which comes with the end of the test process, even by kill -9."""
+
+
+def lacks(reason: str) -> None:
+    """Skip a test for what this machine cannot do, or fail it where that is not accepted."""
+    if "all" in os.environ.get("PADELOPS_TEST_REQUIRE", "").split(","):
+        pytest.fail(f"{reason}, and PADELOPS_TEST_REQUIRE asks for it", pytrace=False)
+    pytest.skip(reason)
 
 
 @contextmanager

@@ -202,6 +202,7 @@ class Faults:
         def restart() -> None:
             with self.lab.folder.alone(timeout_s=TURN_TIMEOUT_S):
                 self.lab.launched(self.lab.state(), name)
+            processes.let_go()
 
         return restart
 
