@@ -16,7 +16,7 @@ import pytest
 
 from padelops.ops.tokens import Role
 
-SECONDS = 8
+SECONDS = 6
 """For each pass; PADELOPS_TEST_SCHEMATHESIS_S asks for a longer look."""
 
 TYPE_CHECKING = False

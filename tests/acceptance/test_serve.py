@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import socket
@@ -22,6 +23,8 @@ from testbed.waiting import until
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from padelops.wiring import Desk
 
 
 @pytest.fixture
@@ -133,3 +136,27 @@ def test_past_saturation_it_says_so_at_once(serve: Callable[..., Any], a_week_ah
         (one.json()["code"], one.headers["retry-after"]) for one in refused
     }
     assert (200, 200) == (live.status_code, calm.status_code)
+
+
+def test_the_sandbox_tells_it_in_a_bad_order_and_nothing_happens_twice(
+    serve: Callable[..., Any], desk: Desk, a_week_ahead: str, database_url: str
+) -> None:
+    """
+    A card booked over HTTP, its events told three times, shuffled and in parallel: all taken in.
+    """
+    with serve() as served:
+        made = served.book(f"{a_week_ahead}T10:00", pay="card", card="tok_visa")
+        told = subprocess.run(
+            [
+                *SERVE[:3], "sandbox", "deliver", f"{served.url}/webhooks/stripe", "--copies", "3",
+                "--order", "shuffled", "--at-once", "4", "--json",
+            ],
+            env=kept_environment() | {"PADELOPS_DATABASE_URL": database_url},
+            capture_output=True, text=True, timeout=60, check=False,
+        )  # fmt: skip
+    deliveries = json.loads(told.stdout)["deliveries"]
+
+    assert 201 == made.status_code
+    assert {200} == {one["status"] for one in deliveries}
+    assert "confirmed" == desk.show(made.json()["id"]).status
+    assert 0 == desk.validator().validate_all_reservations().as_json()["violations"]
