@@ -355,7 +355,7 @@ def test_an_old_primary_that_cannot_be_rewound(
     """
     It is copied anew, and its old data is put aside, not destroyed.
     """
-    monkeypatch.setattr("padelops.adapters.rejoining._rewound", lambda *_: False)
+    monkeypatch.setattr("padelops.adapters.rejoining._rewind", lambda *_: "the log is gone")
     made = book(pair)
     outcome = change(failover)
 

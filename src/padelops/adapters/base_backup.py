@@ -74,7 +74,7 @@ class BaseBackups:
             with without_password(conninfo, folder, account) as source:
                 done = programs.run(
                     "pg_basebackup",
-                    *("-D", folder / "data", "-d", source, "-X", "stream", "-c", "fast"),
+                    *("-w", "-D", folder / "data", "-d", source, "-X", "stream", "-c", "fast"),
                     "--manifest-checksums=SHA256",
                     account=account,
                     timeout_s=timeout_s,

@@ -58,6 +58,7 @@ def rejoin(
     data: Path,
     *,
     primary: str,
+    follow: str | None = None,
     slot: str | None = None,
     sync_names: str = "",
     bindir: Path | None = None,
@@ -68,7 +69,9 @@ def rejoin(
 
     Args:
         data: the former primary's data folder, on this machine.
-        primary: the new primary's connection string, with the `application_name` to appear under.
+        primary: the new primary's connection string, as a role that may read all of it.
+        follow: the same as a role that may replicate, with the `application_name` to appear under;
+            `primary` when left out.
         slot: a replication slot at the new primary.
         sync_names: whom this server is to wait for should it be primary again.
         copy: take a new base backup without trying to rewind.
@@ -84,20 +87,29 @@ def rejoin(
             raise SafetyGate(
                 f"{data} is not a PostgreSQL data folder.", fix="Give its data folder."
             )
+        if data.stat().st_uid == 0:
+            # As in a user namespace, where its server is not what it looks like from here.
+            raise DatabaseUnavailable(
+                f"{data} belongs to root, and PostgreSQL's programs do not run as root.",
+                fix="Set PADELOPS_REJOIN_COMMAND to what brings that server back.",
+                reason="wrong_user",
+            )
         account = account_for(data)
         programs = _programs(major, bindir, account, data)
         command = started_as(data)
         stop(data)
         own = {name: (data / name).read_bytes() for name in OWN_FILES if (data / name).exists()}
-        kept = None
+        kept, why = None, "as asked"
         with without_password(primary, data.parent, account) as source:
-            if copy or not _rewound(programs, data, source, account):
-                kept = _copied(programs, data, source, account)
+            trouble = why if copy else _rewind(programs, data, source, account)
+        if trouble is not None:
+            with without_password(follow or primary, data.parent, account) as source:
+                kept, why = _copied(programs, data, source, account), trouble
         for name, content in own.items():
             _write(data / name, content, account)
-        _follow(data, primary, slot, sync_names, account)
+        _follow(data, follow or primary, slot, sync_names, account)
         start(data, command, programs, account)
-    return Rejoined("copied" if kept else "rewound", kept)
+    return Rejoined(f"copied ({why})" if kept else "rewound", kept)
 
 
 def started_as(data: Path) -> list[str]:
@@ -235,12 +247,12 @@ def _programs(major: int, bindir: Path | None, account: Account, data: Path) -> 
     )
 
 
-def _rewound(programs: Programs, data: Path, primary: str, account: Account) -> bool:
-    """Whether pg_rewind could do it; it changes nothing that it cannot finish checking."""
+def _rewind(programs: Programs, data: Path, primary: str, account: Account) -> str | None:
+    """Why pg_rewind could not do it; None when it did. It touches nothing before it is sure."""
     done = programs.run(
         "pg_rewind", f"--target-pgdata={data}", f"--source-server={primary}", account=account
     )
-    return done.returncode == 0
+    return None if done.returncode == 0 else f"not rewound: {last_complaint(done.stderr)}"
 
 
 def _copied(programs: Programs, data: Path, primary: str, account: Account) -> Path:
@@ -249,7 +261,17 @@ def _copied(programs: Programs, data: Path, primary: str, account: Account) -> P
     fresh.mkdir(mode=0o700)
     account.own(fresh)
     done = programs.run(
-        "pg_basebackup", "-D", fresh, "-d", primary, "-X", "stream", "-c", "fast", account=account
+        "pg_basebackup",
+        "-w",
+        "-D",
+        fresh,
+        "-d",
+        primary,
+        "-X",
+        "stream",
+        "-c",
+        "fast",
+        account=account,
     )
     if done.returncode != 0:
         shutil.rmtree(fresh, ignore_errors=True)

@@ -16,6 +16,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
+
 from padelops.adapters.operator_commands import FENCE, REJOIN, run_command
 from padelops.adapters.rejoining import keep_down, rejoin
 from padelops.errors import DatabaseUnavailable, PadelopsError, PartlyDone
@@ -164,13 +166,10 @@ class StreamingDriver:
 
     def how_to_rejoin(self, old: Node, new: Node) -> list[str]:
         """What a person does where this driver cannot."""
-        return [
-            f"Stop the server of {old.name} ({old.address}).",
-            (
-                f"On its machine: padelops failover rejoin DATA_FOLDER --primary "
-                f"'host={new.address.host} port={new.address.port} application_name={old.name}'"
-            ),
-        ]
+        given = (old.facts.data_folder if old.facts else None) or old.last_folder
+        command = f"padelops failover rejoin {given or 'DATA_FOLDER'}"
+        place = f"host={new.address.host} port={new.address.port} application_name={old.name}"
+        return [f"On the machine of {old.name}: {command} --primary '{place}'"]
 
     def rejoin(self, old: Node, new: Node, *, sync_names: str) -> str:
         """
@@ -191,9 +190,8 @@ class StreamingDriver:
             if data := _local_data(old):
                 done = rejoin(
                     data,
-                    primary=self.servers.conninfo(
-                        new.address, dbname="postgres", application_name=old.name
-                    ),
+                    primary=self.servers.conninfo(new.address, dbname="postgres"),
+                    follow=self._to_follow(old, new),
                     slot=slot,
                     sync_names=sync_names,
                     bindir=self._bindir,
@@ -209,6 +207,19 @@ class StreamingDriver:
             fix="Set PADELOPS_REJOIN_COMMAND, or do the remaining steps and run this again.",
             remaining=self.how_to_rejoin(old, new),
         )
+
+    def _to_follow(self, old: Node, new: Node) -> str:
+        """The new primary's address, as the role by which it replicated itself until now."""
+        used = conninfo_to_dict((new.facts and new.facts.would_follow) or "")
+        if not used:
+            return self.servers.conninfo(new.address, dbname="postgres", application_name=old.name)
+        used.pop("hostaddr", None)
+        used |= {
+            "host": new.address.host,
+            "port": new.address.port,
+            "application_name": old.name,
+        }
+        return make_conninfo("", **used)
 
     def wait_for_standby(self, new: Node, standby: Node, sync_names: str) -> None:
         """

@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     from padelops.store.nodes import Cluster, Node
 
 REMEMBERED_FOR = timedelta(hours=1)
-"""How long it counts that a primary which is dead now made its commits wait for a standby. Whoever
-looks at the status, as health checks do every 30 s, keeps it fresh."""
+"""How long it counts that a primary which is dead now made its commits wait for a standby. A cron
+job that runs `failover status` every minute keeps it fresh."""
 
 
 class Failover:

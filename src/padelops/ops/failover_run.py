@@ -295,13 +295,15 @@ class Run:
 
     def _now(self, name: str | None) -> Node | None:
         self._seen = self.driver.observe()
-        found = self._seen.node(name) if name else None
-        if found is None and name and self.plan.old and self.plan.old.name == name:
-            # It does not answer, so only its address tells who it is.
-            found = self._seen.node(str(self.plan.old.address))
-            if found is not None:
-                found = replace(found, name=name, last_folder=self.plan.old.last_folder)
-        return found
+        before = self.plan.old
+        if name is None or before is None or before.name != name:
+            return self._seen.node(name) if name else None
+        found = self._seen.node(name) or self._seen.node(str(before.address))
+        if found is None or found.facts is not None:
+            return found
+        # It does not answer: who it is, and where its data lies, we know from before.
+        folder = before.facts.data_folder if before.facts else before.last_folder
+        return replace(found, name=name, last_folder=folder)
 
     @staticmethod
     def _follows(old: Node, new: Node) -> bool:

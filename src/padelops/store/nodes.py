@@ -67,7 +67,12 @@ class Address:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Facts:
-    """What one server says of itself; positions in bytes of log."""
+    """
+    What one server says of itself; positions in bytes of log.
+
+    Attributes:
+        would_follow: the address it follows as a standby, with its password if there is one.
+    """
 
     called: str
     major: int
@@ -80,6 +85,7 @@ class Facts:
     replayed_age_s: float | None
     receiver: str | None
     follows: str | None
+    would_follow: str | None = field(default=None, repr=False)
     sync_names: str
     slot: str | None
     data_folder: str | None

@@ -39,7 +39,8 @@ def status(ctx: typer.Context) -> None:
     Show every server: its role, timeline and lag, and a failover that has not ended.
 
     Exit status: 0 one primary and its standby in step, 1 a warning, 2 none or two primaries,
-    3 unknown.
+    3 unknown. Have cron run it every minute: what it saw last is what `promote` knows of a dead
+    primary: its name, its data folder, and for whom its commits waited.
     """
     from padelops.ops.failover_status import judge
     from padelops.settings import Settings
