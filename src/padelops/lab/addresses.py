@@ -38,6 +38,8 @@ def variables(folder: Folder, state: State) -> dict[str, str]:
         "PADELOPS_DATABASE_URL": database_url(folder, state),
         "PADELOPS_CLUSTER_URL": cluster_url(folder, state),
         "PADELOPS_CONNECT_TIMEOUT_S": str(CONNECT_TIMEOUT_S),
+        # Gone with the lab: the next one of this name must not go on with this one's failover.
+        "PADELOPS_FAILOVER_STATE": str(folder.path / "failover"),
     }
     if state.kind == "patroni":
         found["PADELOPS_PATRONI_URLS"] = ",".join(
