@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from padelops.ops.failover_outages import config_of, loss, outages
 from padelops.ops.failover_plan import SERVICE_LIMIT_S
-from padelops.ops.verdict import Verdict
+from padelops.ops.verdict import Verdict, worst
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -63,11 +63,7 @@ class Lint:
 
     @property
     def verdict(self) -> Verdict:
-        found = {finding.verdict for finding in self.findings}
-        for worst in (Verdict.CRITICAL, Verdict.UNKNOWN, Verdict.WARNING):
-            if worst in found:
-                return worst
-        return Verdict.OK
+        return worst([Verdict.OK, *(finding.verdict for finding in self.findings)])
 
     def as_json(self) -> dict[str, Any]:
         return {

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from padelops.ops.failover_gates import MOST_BEHIND_BYTES, SYNCHRONOUS
-from padelops.ops.verdict import Verdict
+from padelops.ops.verdict import Verdict, worst
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -32,11 +32,7 @@ class ClusterStatus:
     @property
     def verdict(self) -> Verdict:
         """The worst; two primaries outrank what could not be asked."""
-        found = {remark.verdict for remark in self.remarks}
-        for worst in (Verdict.CRITICAL, Verdict.UNKNOWN, Verdict.WARNING):
-            if worst in found:
-                return worst
-        return Verdict.OK
+        return worst([Verdict.OK, *(remark.verdict for remark in self.remarks)])
 
     def as_json(self) -> dict[str, Any]:
         return {
