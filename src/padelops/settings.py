@@ -132,6 +132,14 @@ class Settings(BaseModel):
         default=None,
         description="dead man's switch: https://hc-ping.com/…/padelops-{schedule}",
     )
+    on_call: str | None = Field(
+        default=None,
+        max_length=500,
+        description="whom alerts reach: email=oncall@your-club.example sms=+34600111222",
+    )
+    alerts: Path | None = Field(
+        default=None, description="folder of alert rules, *.yaml (default: padelops' own)"
+    )
     textfile_folder: Path | None = Field(
         default=None, description="folder of node_exporter's textfile collector"
     )

@@ -10,7 +10,7 @@ import psycopg
 from padelops.booking.operations import Outcome, Tally
 from padelops.errors import DatabaseUnavailable, PadelopsError
 from padelops.ops.indicators import Sample
-from padelops.store import counts, indicators
+from padelops.store import counts, health, indicators
 from padelops.store.engine import Tx, explained
 
 if TYPE_CHECKING:
@@ -31,6 +31,7 @@ class Facts:
         connect: makes a connection that gives up on a silent server.
         process: what this process counts with, where it counts.
         deadline: when there is no time left, by the monotonic clock.
+        writable: counts the servers of a cluster that take writes; None where that is unknown.
     """
 
     def __init__(
@@ -40,10 +41,12 @@ class Facts:
         now: datetime,
         deadline: float,
         process: Counts | None = None,
+        writable: Callable[[], int | None] | None = None,
     ) -> None:
         self.now = now
         self.process = process
         self._connect = connect
+        self._writable = writable
         self._deadline = deadline
         self._tx: Tx | None = None
         self._answers: dict[object, Any] = {}
@@ -105,6 +108,13 @@ class Facts:
     def close(self) -> None:
         if self._tx is not None:
             self._tx.close()
+
+    def writable_servers(self) -> int | None:
+        """How many servers take writes; with one address alone, whether that one does."""
+        if self._writable is not None:
+            return self._writable()
+        found = self.ask(health.server)
+        return int(not (found.standby or found.read_only))
 
     # --- what is asked more than once ---------------------------------------------------------
 

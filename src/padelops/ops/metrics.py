@@ -18,7 +18,12 @@ from typing import TYPE_CHECKING, Any
 from padelops.errors import PadelopsError, PartlyDone
 
 # Importing them fills the registry.
-from padelops.ops import indicators_of_bookings, indicators_of_paths, indicators_of_servers
+from padelops.ops import (
+    indicators_of_alerts,
+    indicators_of_bookings,
+    indicators_of_paths,
+    indicators_of_servers,
+)
 from padelops.ops.indicators import INDICATORS, Indicator, Kind, Rhythm, Sample, named
 
 if TYPE_CHECKING:
@@ -39,7 +44,7 @@ __all__ = [
     "read",
 ]
 
-_ = indicators_of_bookings, indicators_of_paths, indicators_of_servers
+_ = indicators_of_bookings, indicators_of_paths, indicators_of_servers, indicators_of_alerts
 
 
 @dataclass(frozen=True, slots=True)

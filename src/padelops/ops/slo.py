@@ -314,18 +314,18 @@ def objectives(database: Database, *, now: datetime, paths: Collection[str] = ()
 def _standing(
     promise: Promise, within: dict[int, list[Ended]], days: list[list[Ended]]
 ) -> Standing:
-    windows = {length_s: _counted(promise, ended) for length_s, ended in within.items()}
+    windows = {length_s: counted(promise, ended) for length_s, ended in within.items()}
     budget = windows[PERIOD_S].calls * promise.allowed
     course: list[float | None] = []
     burnt = seen = 0
     for ended in days:
-        day = _counted(promise, ended)
+        day = counted(promise, ended)
         seen, burnt = seen + day.calls, burnt + day.bad
         course.append(1 - burnt / budget if seen and budget else None)
     return Standing(promise, windows, tuple(course))
 
 
-def _counted(promise: Promise, every: Iterable[Ended]) -> Window:
+def counted(promise: Promise, every: Iterable[Ended]) -> Window:
     """Of all operations the unanswered are bad; of the answered, those that took too long."""
     good, bad = Tally(), 0
     for ended in every:

@@ -15,6 +15,7 @@ from padelops.ops.exposition import CONTENT_TYPE, exposition
 from padelops.ops.facts import Facts
 from padelops.ops.metrics import Readings, chosen, read
 from padelops.settings import Settings
+from padelops.store.nodes import Reach
 from padelops.wiring.health import connections
 
 if TYPE_CHECKING:
@@ -56,11 +57,35 @@ def read_metrics(
         now=clock(),
         deadline=time.monotonic() + deadline_s,
         process=counts,
+        writable=writable_of(settings or Settings.from_environment()),
     )
     try:
         return read(facts, wanted)
     finally:
         facts.close()
+
+
+def writable_of(settings: Settings) -> Callable[[], int | None] | None:
+    """
+    Counts the servers of a cluster that take writes; None where one address alone is configured.
+
+    A server that refuses our login may be a healthy primary: then nobody knows.
+    """
+    if settings.database_url is None:
+        return None
+    from padelops.wiring.failover import servers_of  # noqa: PLC0415 - for clusters alone
+
+    servers = servers_of(settings)
+    if len(servers.addresses) == 1:
+        return None
+
+    def count() -> int | None:
+        nodes = servers.look_at_all()
+        found = sum(node.writable for node in nodes)
+        denied = any(node.reach is Reach.DENIED for node in nodes)
+        return None if denied and not found else found
+
+    return count
 
 
 class MetricsText:

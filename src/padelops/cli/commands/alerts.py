@@ -1,0 +1,205 @@
+"""Look at the alert rules and what they have come to, test them, silence one, export them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from padelops.cli.desk import opened
+from padelops.cli.output import say, show
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from datetime import datetime
+
+    from padelops.cli.tables import Piece, Table
+    from padelops.ops.alert_files import RuleSet
+    from padelops.ops.alerts import Board, RuleStatus
+
+app = typer.Typer(help="Alerts: what is wrong when, whom it concerns, and what to do.")
+
+
+@app.command("list")
+def list_rules(
+    ctx: typer.Context,
+    firing: Annotated[bool, typer.Option("--firing", help="Only those that fire now.")] = False,
+) -> None:
+    """List every rule: its state at the last look, when it last fired, its runbook, its proof."""
+    from dataclasses import replace
+
+    from padelops.wiring.alerts import alerts_of
+
+    with opened() as desk:
+        board = alerts_of(desk).board()
+    if firing:
+        board = replace(board, rules=board.in_state("firing"))
+    show(ctx, board, _board)
+
+
+@app.command("test")
+def try_samples(
+    ctx: typer.Context,
+    folder: Annotated[
+        Path | None, typer.Argument(help="Where the rules are. [default: those in use]")
+    ] = None,
+) -> None:
+    """
+    Check every rule, and play it the samples on which it fires and stays quiet. Needs no database.
+
+    Exit status: 0 all is well, 1 a rule is refused or does not do what its samples say.
+    """
+    from padelops.errors import ExitCode
+    from padelops.settings import Settings
+    from padelops.wiring.alerts import rules_in
+
+    found = rules_in(folder or Settings.from_environment().alerts)
+    failed = [
+        {"file": found.files[name], "rule": name, "message": message}
+        for name, rule in found.rules.items()
+        for message in rule.failed_samples()
+    ]
+    document = {
+        "folder": found.folder,
+        "rules": len(found.rules),
+        "problems": [problem.as_json() for problem in found.problems] + failed,
+    }
+    show(ctx, document, lambda told: _tested(told, found))
+    if document["problems"]:
+        raise typer.Exit(ExitCode.REFUSED)
+
+
+@app.command()
+def export(
+    ctx: typer.Context, kind: Annotated[str, typer.Argument(help="schema: for editors.")]
+) -> None:
+    """Print the JSON Schema that editors check rule files by."""
+    import json
+
+    from padelops.errors import Usage
+    from padelops.ops.alert_files import json_schema
+
+    if kind != "schema":
+        raise Usage("Export schema.", fix="padelops alerts export schema")
+    show(ctx, json_schema(), lambda schema: json.dumps(schema, indent=2))
+
+
+@app.command()
+def silence(
+    ctx: typer.Context,
+    name: Annotated[
+        str | None, typer.Argument(help="The rule; all silences when left out.")
+    ] = None,
+    lasting: Annotated[
+        str | None, typer.Option("--for", help="How long, such as 2h; 30 days at the most.")
+    ] = None,
+    reason: Annotated[str | None, typer.Option(help="Why; the audit trail keeps it.")] = None,
+    end: Annotated[int | None, typer.Option(help="End the silence of this number now.")] = None,
+) -> None:
+    """Tell nobody of a rule for a while, end that, or list the silences."""
+    from datetime import timedelta
+
+    from padelops.errors import Usage
+    from padelops.ops.alert_conditions import parse_length
+    from padelops.wiring.alerts import alerts_of
+
+    if end is not None and (name or lasting or reason):
+        raise Usage("--end takes the number of a silence, and nothing else.")
+    if name is not None and (lasting is None or reason is None):
+        raise Usage(
+            "A silence has an end and a reason.",
+            fix=f'padelops alerts silence {name} --for 2h --reason "…"',
+        )
+    with opened() as desk:
+        alerts = alerts_of(desk)
+        if end is not None:
+            ended = alerts.end_silence(end)
+            show(ctx, ended, lambda _: f"Silence {end} has ended: people are told of {ended.rule}.")
+        elif name is not None:
+            assert lasting is not None  # noqa: S101 - for the type checker: looked at above
+            made = alerts.silence(
+                name, lasting=timedelta(seconds=parse_length(lasting)), reason=reason or ""
+            )
+            show(
+                ctx,
+                made,
+                lambda _: (
+                    f"Silence {made.id}: nobody is told of {name} until {_clock(made.ends_at)} UTC."
+                ),
+            )
+            say(ctx, f"To end it sooner: padelops alerts silence --end {made.id}")
+        else:
+            show(ctx, {"silences": [one.as_json() for one in alerts.silences()]}, _silences)
+
+
+def _board(board: Board) -> Iterator[Piece]:
+    from padelops.cli.tables import Table
+
+    yield Table(
+        ["rule", "level", "state", "since (UTC)", "last fired (UTC)", "runbook", "last proved"],
+        [
+            [
+                status.name,
+                status.rule.level.value,
+                _state(status),
+                _clock(status.since),
+                _clock(status.record.fired_at) or "never",
+                status.rule.runbook,
+                _clock(status.record.proved_at) or "never",
+            ]
+            for status in board.rules
+        ],
+        nothing="No alert fires.",
+    )
+    if any(status.state == "unchecked" for status in board.rules):
+        yield "Unchecked: nobody has looked yet. Run: padelops alerts check, or padelops worker"
+
+
+def _state(status: RuleStatus) -> str:
+    if status.state != "firing":
+        return status.state
+    if status.silence is not None:
+        return "firing, silenced"
+    return "firing, muted" if status.muted_by else "firing"
+
+
+def _tested(document: Mapping[str, Any], found: RuleSet) -> Iterator[Piece]:
+    from padelops.cli.tables import Table
+
+    if document["problems"]:
+        yield Table(
+            ["file", "rule", "problem"],
+            [[one["file"], one["rule"], one["message"]] for one in document["problems"]],
+            title=f"Alert rules in {found.folder}",
+        )
+        yield f"{len(document['problems'])} problems; {len(found.rules)} rules can be used."
+    else:
+        samples = sum(
+            len(rule.samples.fires) + len(rule.samples.quiet) for rule in found.rules.values()
+        )
+        yield f"{len(found.rules)} rules are well, on {samples} samples. ({found.folder})"
+
+
+def _silences(document: Mapping[str, Any]) -> Table:
+    from padelops.cli.tables import Table
+
+    return Table(
+        ["number", "rule", "until (UTC)", "ended (UTC)", "by", "reason"],
+        [
+            [
+                one["id"],
+                one["rule"],
+                one["ends_at"][:16].replace("T", " "),
+                (one["ended_at"] or "")[:16].replace("T", " "),
+                one["actor"],
+                one["reason"],
+            ]
+            for one in document["silences"]
+        ],
+        nothing="Nothing is silenced.",
+    )
+
+
+def _clock(moment: datetime | None) -> str | None:
+    return None if moment is None else f"{moment:%Y-%m-%d %H:%M}"
