@@ -128,6 +128,14 @@ class Settings(BaseModel):
         default=10, ge=0.1, le=30, description="for one request to the gateway as a whole"
     )
 
+    restart_command: str | None = Field(
+        default=None,
+        description="restarts the service whose name is put behind it (default: systemctl restart)",
+    )
+    service_url: str | None = Field(
+        default=None,
+        description="the HTTP API, http://127.0.0.1:8080: whether a restart helped is asked there",
+    )
     maintenance_ping_url: SecretStr | None = Field(
         default=None,
         description="dead man's switch: https://hc-ping.com/…/padelops-{schedule}",

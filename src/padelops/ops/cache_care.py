@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 BATCH = 500
 """Keys deleted at once: a purge that is broken off has deleted whole batches, and blocks nobody."""
 
+ANSWERS = "reservation_availability:*"
+"""The keys of what is free, as `booking/availability.py` writes them."""
+
 MOST_LOOKED_AT = 200_000
 MOST_DAYS = 31
 

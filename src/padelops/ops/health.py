@@ -26,6 +26,13 @@ if TYPE_CHECKING:
 DEADLINE_S = 3.0
 """A tenth of the rhythm in which health is asked: "every 30 seconds"."""
 
+CHECKS = (
+    "database", "write", "schema", "replication", "waiting", "connections", "disk", "clock",
+    "payment_gateway", "cache", "circuit_breakers", "worker", "outbox", "stuck_payments",
+    "delivery",
+)  # fmt: skip
+"""Every check, in the order in which people read them."""
+
 
 @dataclass(frozen=True, slots=True)
 class Measure:

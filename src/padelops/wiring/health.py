@@ -36,12 +36,7 @@ STATEMENT_MS = 600
 PROBE_KEY = "health_probe"
 PROBE_TTL_S = 60
 
-CHECKS = (
-    "database", "write", "schema", "replication", "waiting", "connections", "disk", "clock",
-    "payment_gateway", "cache", "circuit_breakers", "worker", "outbox", "stuck_payments",
-    "delivery",
-)  # fmt: skip
-"""Every check, in the order in which people read them."""
+CHECKS = health.CHECKS
 
 LEAST: dict[str, tuple[tuple[str, ...], Verdict]] = {
     "database": (("database", "write"), Verdict.WARNING),
@@ -165,12 +160,26 @@ def _url(settings: Settings) -> str:
         return settings.database_url.get_secret_value()
     from padelops.adapters.embedded_postgres import EmbeddedPostgres  # noqa: PLC0415
 
+    require_running(settings)
+    return EmbeddedPostgres(settings.home, bindir=settings.postgres_bindir).url()
+
+
+def require_running(settings: Settings) -> None:
+    """
+    Before somebody would start the embedded server who only means to look.
+
+    Raises:
+        DatabaseUnavailable: it is configured, and stopped.
+    """
+    if settings.database_url is not None:
+        return
+    from padelops.adapters.embedded_postgres import EmbeddedPostgres  # noqa: PLC0415
+
     server = EmbeddedPostgres(settings.home, bindir=settings.postgres_bindir)
     if not server.status().running:
         raise DatabaseUnavailable(
             "The embedded server is not running.", fix="Start it: padelops db upgrade"
         )
-    return server.url()
 
 
 def _data_folder(settings: Settings) -> str | None:

@@ -95,6 +95,7 @@ def warm(
     from padelops.booking.club_time import local
     from padelops.cli.desk import opened
     from padelops.errors import PartlyDone
+    from padelops.ops.cache_care import ANSWERS
 
     with opened() as desk:
         slugs = clubs or [club.slug for club in desk.clubs()]
@@ -113,10 +114,6 @@ def warm(
             f"The database did not answer about every day of {', '.join(uncertain)}.",
             fix="Run it again.",
         )
-
-
-ANSWERS = "reservation_availability:*"
-"""The keys of what is free, as `booking/availability.py` writes them."""
 
 
 def _stats(found: CacheStats) -> Iterator[Piece]:
