@@ -52,7 +52,7 @@ def runbook_pieces(runbook: Runbook) -> Iterator[Piece]:
             facts["asks first"] = step.operation.risky
         facts["by hand"] = "; ".join(step.commands) or None
         yield Record(facts, title=f"{number}. {step.name}")
-    yield f"Run it: padelops runbook run {runbook.name} (--dry-run only looks)"
+    yield f"Run it: padelops runbook run {runbook.name}"
 
 
 def dry_run_pieces(found: DryRun) -> Iterator[Piece]:
