@@ -16,7 +16,9 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from padelops.booking.delivery import Channel, DeliveryFailed, Envelope
+from padelops.ops.alerts import named
 from padelops.store import alerts
+from padelops.store.alerts import NoticeRow
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -24,7 +26,6 @@ if TYPE_CHECKING:
 
     from padelops.booking.delivery import Delivery
     from padelops.ops.alerts import Notice
-    from padelops.store.alerts import NoticeRow
     from padelops.store.engine import Database, Tx
 
 log = logging.getLogger(__name__)
@@ -64,11 +65,30 @@ class Notices:
         )
 
 
+def row_of(
+    notice: Notice, action: str, line: str, body: str, *, sent: list[str] | None = None
+) -> NoticeRow:
+    """A notice as if it came from the table, where there is no table to write it to."""
+    return NoticeRow(
+        id=0,
+        rule=notice.rule,
+        dedup_key=notice.dedup_key,
+        action=action,
+        level=notice.level,
+        severity=notice.severity,
+        channels=[str(channel) for channel in notice.channels],
+        line=line,
+        body=body,
+        at=notice.at,
+        sent=list(sent or ()),
+        attempts=1,
+    )
+
+
 def body_of(notice: Notice, line: str) -> str:
     """The whole message, as a mail has room for."""
     about = "\n".join(
-        f"  {' '.join(f'{name}={value}' for name, value in one.about.items()) or 'value'}:"
-        f" {'unknown' if one.value is None else f'{one.value:.6g}'}, since {one.since:%H:%M:%S} UTC"
+        f"  {named(one, notice.unit)}, since {one.since:%Y-%m-%d %H:%M:%S} UTC"
         for one in notice.about[:50]
     )
     return (
@@ -81,22 +101,76 @@ def body_of(notice: Notice, line: str) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Sender:
+class Courier:
     """
-    Sends what is due.
+    Hands messages over to whatever is configured.
 
     Args:
         addresses: whom to reach by which channel; a pager needs none.
     """
 
-    database: Database
     delivery: Delivery
     addresses: Mapping[Channel, str]
     clock: Callable[[], datetime]
 
+    def reaches(self, channel: Channel) -> bool:
+        """Whether there is a way out, and somebody at its end; a pager knows its people itself."""
+        known = channel is Channel.PAGER or channel in self.addresses
+        return known and channel in self.delivery.channels
+
+    def hand_over(self, row: NoticeRow) -> tuple[list[str], list[str]]:
+        """Try each channel that has not taken it: those that have by now, and what went wrong."""
+        sent, problems = list(row.sent), list[str]()
+        for name in row.channels:
+            if name not in sent:
+                self._try(row, Channel(name), sent, problems)
+        if problems and not sent:
+            for channel in INSTEAD:
+                if channel not in row.channels and self._try(row, channel, sent, problems):
+                    break
+        return sent, problems
+
+    def _try(self, row: NoticeRow, channel: Channel, sent: list[str], problems: list[str]) -> bool:
+        if not self.reaches(channel):
+            problems.append(f"{channel}: no way out or no address is configured")
+            return False
+        try:
+            self.delivery.deliver(self._envelope(row, channel))
+        except DeliveryFailed as exc:
+            log.warning("notice of %s by %s: %s", row.rule, channel, exc)
+            problems.append(f"{channel}: {exc}")
+            return False
+        sent.append(str(channel))
+        return True
+
+    def _envelope(self, row: NoticeRow, channel: Channel) -> Envelope:
+        number = row.id or f"{row.at:%Y%m%d%H%M%S}"
+        return Envelope(
+            id=f"{row.rule}-{row.action}-{number}-{channel}",
+            key=row.dedup_key,
+            kind=f"alert_{row.action}",
+            channel=channel,
+            address=self.addresses.get(channel, "on-call"),
+            sender="padelops",
+            language="en",
+            subject=row.line[:120],
+            short=row.line[:300],
+            body=row.body,
+            queued_at=row.at,
+            at=self.clock(),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Sender:
+    """Sends what is due from the table; any number may run side by side."""
+
+    database: Database
+    courier: Courier
+
     def send_due(self, stop: Callable[[], bool] = lambda: False) -> int:
         """Send what is due, the most urgent first; how many notices went out by some channel."""
-        now, done = self.clock(), 0
+        now, done = self.courier.clock(), 0
         with self.database.reading() as tx:
             due = alerts.claim_notices(tx, now=now, next_at=now + LEASE, limit=BATCH)
         for row in due:
@@ -106,20 +180,13 @@ class Sender:
         return done
 
     def _send(self, row: NoticeRow) -> bool:
-        sent = list(row.sent)
-        problems: list[str] = []
-        for name in row.channels:
-            if name not in sent:
-                self._try(row, Channel(name), sent, problems)
-        if problems and not sent:
-            for channel in INSTEAD:
-                if channel not in row.channels and self._try(row, channel, sent, problems):
-                    break
-        now = self.clock()
+        sent, problems = self.courier.hand_over(row)
+        now = self.courier.clock()
         # A way out that nobody has configured will not come up by itself; another one had to do.
-        missing = {name for name in row.channels if self._reaches(Channel(name))} - set(sent)
-        over = bool(sent) and not missing
+        wanted = {name for name in row.channels if self.courier.reaches(Channel(name))}
+        over = bool(sent) and wanted <= set(sent)
         late = now - row.at >= GIVEN_UP_AFTER
+        pause = min(FIRST_PAUSE * 2 ** min(row.attempts - 1, 10), LONGEST_PAUSE)
         with self.database.reading() as tx:
             alerts.note_sending(
                 tx,
@@ -127,41 +194,6 @@ class Sender:
                 sent=sent,
                 problem="; ".join(problems)[:500] or None,
                 done_at=now if over or late else None,
-                next_at=now + min(FIRST_PAUSE * 2 ** min(row.attempts - 1, 10), LONGEST_PAUSE),
+                next_at=now + pause,
             )
         return len(sent) > len(row.sent)
-
-    def _try(self, row: NoticeRow, channel: Channel, sent: list[str], problems: list[str]) -> bool:
-        if not self._reaches(channel):
-            problems.append(f"{channel}: no way out or no address is configured")
-            return False
-        try:
-            address = self.addresses.get(channel, "on-call")
-            self.delivery.deliver(self._envelope(row, channel, address))
-        except DeliveryFailed as exc:
-            log.warning("notice %s by %s: %s", row.id, channel, exc)
-            problems.append(f"{channel}: {exc}")
-            return False
-        sent.append(str(channel))
-        return True
-
-    def _reaches(self, channel: Channel) -> bool:
-        """Whether there is a way out, and somebody at its end; a pager knows its people itself."""
-        known = channel is Channel.PAGER or channel in self.addresses
-        return known and channel in self.delivery.channels
-
-    def _envelope(self, row: NoticeRow, channel: Channel, address: str) -> Envelope:
-        return Envelope(
-            id=f"alert-{row.id}-{channel}",
-            key=row.dedup_key,
-            kind=f"alert_{row.action}",
-            channel=channel,
-            address=address,
-            sender="padelops",
-            language="en",
-            subject=row.line[:120],
-            short=row.line[:300],
-            body=row.body,
-            queued_at=row.at,
-            at=self.clock(),
-        )

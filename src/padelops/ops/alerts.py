@@ -22,6 +22,7 @@ from padelops.errors import InvalidInput, NotFound
 from padelops.ops.alert_judging import Unread, judge
 from padelops.ops.alert_metrics import metric_named
 from padelops.ops.alert_states import Standing, State, step
+from padelops.ops.indicators import Unit
 from padelops.ops.locks import operator_lock
 from padelops.ops.verdict import Verdict, worst
 from padelops.store import alerts, audit
@@ -55,7 +56,7 @@ class Notice:
     Attributes:
         dedup_key: the same from the first page to the end of it.
         channels: how they are told.
-        about: the things that it fires about, with what was measured.
+        about: the things that it fires about, with what was measured there in `unit`.
     """
 
     rule: str
@@ -67,12 +68,13 @@ class Notice:
     description: str
     runbook: str
     about: tuple[Standing, ...]
+    unit: Unit
     at: datetime
 
     @property
     def line(self) -> str:
         """All of it in one line."""
-        things = "; ".join(named(one) for one in self.about[:3])
+        things = "; ".join(named(one, self.unit) for one in self.about[:3])
         more = f" and {len(self.about) - 3} more" if len(self.about) > 3 else ""  # noqa: PLR2004
         told = f" ({things}{more})" if things else ""
         return f"{self.rule}: {self.summary}{told}. Then: padelops runbook run {self.runbook}"
@@ -175,6 +177,7 @@ class Board:
 
     Attributes:
         paged, resolved: what a look has told people, or would have (`dry_run`).
+        away: the database is, so nothing of this is kept.
     """
 
     at: datetime
@@ -183,6 +186,7 @@ class Board:
     paged: tuple[Notice, ...] = ()
     resolved: tuple[Notice, ...] = ()
     dry_run: bool = False
+    away: bool = False
 
     @property
     def verdict(self) -> Verdict:
@@ -196,6 +200,7 @@ class Board:
             "at": self.at.isoformat(),
             "verdict": self.verdict.word,
             "dry_run": self.dry_run,
+            "database_away": self.away,
             "rules": [status.as_json() for status in self.rules],
             "silences": [silence.as_json() for silence in self.silences],
             "paged": [notice.as_json() for notice in self.paged],
@@ -256,19 +261,16 @@ class Alerts:
             self._database, LOCK, purpose="alerts check", origin=self._origin
         ) as held:
             now = self._clock()
-            measured = Measured(self._read(self.asked))
+            measured = Measured(self._read(asked(self.rules)))
             held.still()
             with self._database.transaction(self._origin, keep=not dry_run) as tx:
                 return self._look(tx, measured, now, dry_run=dry_run)
 
-    @property
-    def asked(self) -> tuple[Indicator, ...]:
-        """The indicators that the rules are about."""
-        found: dict[str, Indicator] = {}
-        for rule in self.rules.values():
-            for indicator in rule.indicators:
-                found[indicator.name] = indicator
-        return tuple(found.values())
+    def looked_since(self, moment: datetime) -> bool:
+        """Whether somebody has judged the rules since."""
+        with self._database.reading() as tx:
+            last = alerts.last_look(tx)
+        return last is not None and last >= moment
 
     def board(self) -> Board:
         """Where every rule stood when it was last looked at."""
@@ -276,7 +278,7 @@ class Alerts:
         with self._database.reading() as tx:
             records, before = alerts.rules(tx), standings_of(tx)
             silences = alerts.silences(tx, since=now - REMEMBERED)
-        return self._board(now, records, before, silences)
+        return board_of(self.rules, now, records, before, silences)
 
     def silence(self, name: str, *, lasting: timedelta, reason: str) -> Silence:
         """
@@ -369,7 +371,7 @@ class Alerts:
         paged, resolved = self._tell(tx, records, after, silences, now)
         for name, rule in self.rules.items():
             alerts.keep_rule(tx, records[name], level=rule.level.value, severity=rule.severity)
-        board = self._board(now, records, after, silences)
+        board = board_of(self.rules, now, records, after, silences)
         return replace(board, paged=paged, resolved=resolved, dry_run=dry_run)
 
     def _tell(
@@ -382,7 +384,7 @@ class Alerts:
     ) -> tuple[tuple[Notice, ...], tuple[Notice, ...]]:
         """Write the notices down, and who has been told of what."""
         paged, resolved = [], []
-        for status in self._board(now, records, after, silences).rules:
+        for status in board_of(self.rules, now, records, after, silences).rules:
             record = records[status.name]
             firing = status.in_state(State.FIRING)
             if record.told and not firing:
@@ -403,36 +405,57 @@ class Alerts:
                 records[status.name] = replace(record, told=True, told_at=now)
         return tuple(paged), tuple(resolved)
 
-    def _board(
-        self,
-        now: datetime,
-        records: Mapping[str, RuleRecord],
-        standings: Mapping[str, Mapping[str, Standing]],
-        silences: Collection[Silence],
-    ) -> Board:
-        silenced = {one.rule: one for one in silences if one.in_force(now)}
-        critical = {
-            rule.group: name
-            for name, rule in self.rules.items()
-            if rule.group
-            and rule.severity == "critical"
-            and any(one.state is State.FIRING for one in standings.get(name, {}).values())
-        }
-        return Board(
-            now,
-            tuple(
-                RuleStatus(
-                    name,
-                    rule,
-                    records.get(name, RuleRecord(name=name)),
-                    tuple(standings.get(name, {}).values()),
-                    silenced.get(name),
-                    critical.get(rule.group or "") if rule.severity == "warning" else None,
-                )
-                for name, rule in self.rules.items()
-            ),
-            tuple(silences),
-        )
+
+def board_without_database(
+    rules: Mapping[str, Rule], readings: Iterable[Reading], *, now: datetime
+) -> Board:
+    """What can be known while the database is away: nothing is kept, and most is unknown."""
+    measured = Measured(readings)
+    after = {
+        name: step(rule, {}, judge(rule.parsed, measured), now=now).standings
+        for name, rule in rules.items()
+    }
+    records = {name: RuleRecord(name=name, checked_at=now) for name in rules}
+    return replace(board_of(rules, now, records, after, ()), away=True)
+
+
+def asked(rules: Mapping[str, Rule]) -> tuple[Indicator, ...]:
+    """The indicators that rules are about."""
+    found = {one.name: one for rule in rules.values() for one in rule.indicators}
+    return tuple(found.values())
+
+
+def board_of(
+    rules: Mapping[str, Rule],
+    now: datetime,
+    records: Mapping[str, RuleRecord],
+    standings: Mapping[str, Mapping[str, Standing]],
+    silences: Collection[Silence],
+) -> Board:
+    """Where every rule stands, with what keeps people from being told of it."""
+    silenced = {one.rule: one for one in silences if one.in_force(now)}
+    critical = {
+        rule.group: name
+        for name, rule in rules.items()
+        if rule.group
+        and rule.severity == "critical"
+        and any(one.state is State.FIRING for one in standings.get(name, {}).values())
+    }
+    return Board(
+        now,
+        tuple(
+            RuleStatus(
+                name,
+                rule,
+                records.get(name, RuleRecord(name=name)),
+                tuple(standings.get(name, {}).values()),
+                silenced.get(name),
+                critical.get(rule.group or "") if rule.severity == "warning" else None,
+            )
+            for name, rule in rules.items()
+        ),
+        tuple(silences),
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -513,15 +536,28 @@ def notice_of(status: RuleStatus, about: Iterable[Standing], now: datetime) -> N
         description=rule.description,
         runbook=rule.runbook,
         about=tuple(about),
+        unit=rule.indicators[0].unit,
         at=now,
     )
 
 
-def named(one: Standing) -> str:
+def named(one: Standing, unit: Unit = Unit.NONE) -> str:
     """The thing an alert is about, and what was measured there."""
     labels = " ".join(one.about.values())
-    value = "" if one.value is None else f"{one.value:.6g}"
+    value = "" if one.value is None else shown(one.value, unit)
     return " ".join(part for part in (labels, value) if part)
+
+
+def shown(value: float, unit: Unit) -> str:
+    """A measured value as conditions write it."""
+    match unit:
+        case Unit.RATIO:
+            return f"{value * 100:.4g}%"
+        case Unit.SECONDS:
+            return f"{value:.4g}s" if value >= 1 or not value else f"{value * 1000:.3g}ms"
+        case Unit.BYTES:
+            return f"{value / 2**20:.1f}MiB"
+    return f"{value:.6g}"
 
 
 def standing_json(one: Standing) -> dict[str, Any]:

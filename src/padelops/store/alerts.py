@@ -224,3 +224,9 @@ def note_sending(
             "next_at": next_at,
         },
     )
+
+
+def last_look(tx: Tx) -> datetime | None:
+    """When the rules were judged last."""
+    row = tx.execute(_SQL["last_look"]).fetchone()
+    return None if row is None else row[0]

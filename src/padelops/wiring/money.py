@@ -80,6 +80,12 @@ def worker_of(desk: Desk) -> Worker:
         desk.flusher.flush()
         return 0
 
+    def judge(_now: datetime, _stop: Stop) -> int:
+        from padelops.wiring.alerts import look_if_due  # noqa: PLC0415 - rules are read late
+
+        look_if_due(desk)
+        return 0  # there is always something to look at
+
     def forget(now: datetime, stop: Stop) -> int:
         while forget_old(desk.bulk, now=now) and not stop():
             pass
@@ -93,6 +99,7 @@ def worker_of(desk: Desk) -> Worker:
             Chore("reminders", remind, timedelta(minutes=1)),
             Chore("messages", deliver),
             Chore("seals", seal, timedelta(minutes=10)),
+            Chore("alerts", judge, timedelta(seconds=30)),
             Chore("counts", flush, FLUSH_EVERY),
             Chore("old_counts", forget, timedelta(hours=1)),
         ),

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from padelops.cli.desk import opened
+from padelops.cli.options import DryRun
 from padelops.cli.output import say, show
 
 if TYPE_CHECKING:
@@ -36,6 +37,21 @@ def list_rules(
     if firing:
         board = replace(board, rules=board.in_state("firing"))
     show(ctx, board, _board)
+
+
+@app.command()
+def check(ctx: typer.Context, dry_run: DryRun = False) -> None:
+    """
+    Judge every rule now, keep what changed, and tell whoever must know.
+
+    `padelops worker` does the same every 30 seconds. Exit status: 0 nothing fires, 1 a warning
+    does, 2 something critical does, 3 a rule could not be judged; what is silenced fails no check.
+    """
+    from padelops.wiring.alerts import looked
+
+    board = looked(dry_run=dry_run)
+    show(ctx, board, _checked)
+    raise typer.Exit(board.verdict)
 
 
 @app.command("test")
@@ -154,6 +170,48 @@ def _board(board: Board) -> Iterator[Piece]:
     )
     if any(status.state == "unchecked" for status in board.rules):
         yield "Unchecked: nobody has looked yet. Run: padelops alerts check, or padelops worker"
+
+
+def _checked(board: Board) -> Iterator[Piece]:
+    from padelops.cli.tables import Table
+    from padelops.ops.alert_states import State
+    from padelops.ops.alerts import named
+
+    if board.away:
+        yield "The database is away: nothing of this is kept; what it would tell is unknown."
+    pressing = [
+        status
+        for state in ("firing", "unknown", "pending")
+        for status in board.in_state(state)
+        if status.rule.severity != "none" and not (board.away and state == "unknown")
+    ]
+    yield Table(
+        ["rule", "level", "severity", "state", "since (UTC)", "what", "runbook"],
+        [
+            [
+                status.name,
+                status.rule.level.value,
+                status.rule.severity,
+                _state(status),
+                _clock(status.since),
+                "; ".join(
+                    one.problem or named(one, status.rule.indicators[0].unit) or status.rule.summary
+                    for one in status.in_state(State(status.state))[:5]
+                ),
+                status.rule.runbook,
+            ]
+            for status in pressing
+        ],
+        nothing="Nothing is wrong.",
+    )
+    tense = "would be" if board.dry_run else "are"
+    for notice in board.paged:
+        by = " + ".join(notice.channels)
+        yield f"People {tense} told of {notice.rule} by {by}: {notice.summary}."
+    for notice in board.resolved:
+        yield f"People {tense} told that {notice.rule} is over."
+    quiet = len(board.in_state("quiet"))
+    yield f"{len(board.rules)} rules judged, {quiet} quiet. Alerts: {board.verdict.word}."
 
 
 def _state(status: RuleStatus) -> str:

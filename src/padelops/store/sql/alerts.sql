@@ -50,11 +50,12 @@ SELECT count(DISTINCT rule) AS value FROM alerts
  WHERE state = 'unknown' AND since <= %(now)s::timestamptz - interval '5 minutes';
 
 -- name: outages
--- By level, how long the critical alert that has been firing longest has been.
+-- By level, how long the critical alert that has been firing longest has been; what is silenced is known.
 SELECT levels.level, coalesce(extract(epoch FROM %(now)s::timestamptz - min(alerts.fired_at)), 0)::float8 AS value
   FROM generate_series(1, 3) AS levels (level)
   LEFT JOIN alert_rules ON alert_rules.level = levels.level AND alert_rules.severity = 'critical'
-   AND alert_rules.name !~ '^recovery_'
+   AND NOT EXISTS (SELECT FROM alert_silences
+                    WHERE rule = alert_rules.name AND ended_at IS NULL AND %(now)s >= starts_at AND %(now)s < ends_at)
   LEFT JOIN alerts ON alerts.rule = alert_rules.name AND alerts.state = 'firing'
  GROUP BY levels.level ORDER BY levels.level;
 
@@ -72,3 +73,7 @@ RETURNING id, rule, dedup_key, action, level, severity, channels, line, body, at
 -- name: note_sending
 UPDATE alert_notices SET sent = %(sent)s, problem = %(problem)s, done_at = %(done_at)s, next_at = %(next_at)s
  WHERE id = %(id)s;
+
+-- name: last_look
+SELECT max(checked_at) FROM alert_rules;
+
