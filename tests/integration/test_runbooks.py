@@ -198,6 +198,23 @@ def test_payments_in_doubt_are_settled_by_asking(desk: Desk, runbook: Runs, psql
     assert ("decide",) == ran.for_people
 
 
+def test_what_was_done_without_effect_is_no_success(desk: Desk, runbook: Runs) -> None:
+    """
+    The gateway answers, and will not tell of that payment: the verification stops the run.
+    """
+    faults = SandboxFaults(desk.database, desk.now)
+    faults.set(Operation.AUTHORIZE, FaultKind.TIMEOUT_AFTER_WORK)
+    with pytest.raises(OutcomeUnknown):
+        desk.book(COURT, AT_SIX, player="Ana", pay="card", card="tok_visa")
+    faults.clear()
+    faults.set(Operation.FIND, FaultKind.ERROR_500)
+
+    ran = runbook("payment_in_doubt")
+
+    assert ("reconcile", "failed") == (ran.journal.entries[-1].step, ran.journal.status)
+    assert "But then: in doubt: reservations 1." in ran.journal.entries[-1].told
+
+
 def test_a_worker_that_died_is_restarted_and_what_piled_up_is_worked_off(
     settings: Settings, psql: Any, tmp_path: Path, database_url: str
 ) -> None:
@@ -357,7 +374,7 @@ def test_a_run_is_kept_on_disk_while_the_database_is_away(
     with outage():
         away = runbook("restart_service")
     assert (False, "failed") == (away.journal.kept, away.journal.status)
-    assert any("Only this machine knows" in note for note in away.notes)
+    assert any("Mend that first: database_down." in note for note in away.notes)
 
     runbook("error_budget")
 
@@ -400,6 +417,37 @@ def test_a_run_begins_at_a_step_or_anew_or_another_night(
     assert "holds" == outcomes(anew)["protect"]
     runs = {ran.journal.run_id for ran in (first, anew, next_night)}
     assert 3 == len(runs)
+
+
+def test_a_run_that_died_in_the_middle_goes_on_at_that_step(runbook: Runs) -> None:
+    """
+    Killed while it asked somebody: what was done before is not done again.
+    """
+    runbook.onlooker.answer = KeyboardInterrupt()
+    with pytest.raises(KeyboardInterrupt):
+        runbook("breaker_open")
+    runbook.onlooker.answer = Answer.DONE
+    ran = runbook("breaker_open")
+
+    assert {"see": True, "why": True, "decide": False, "verify": False} == {
+        entry.step: entry.earlier for entry in ran.journal.entries
+    }
+    assert "done" == ran.journal.status
+
+
+def test_a_budget_that_is_over_is_said_and_stops_nothing(runbook: Runs) -> None:
+    """
+    30 seconds, and each look at the clock takes eight: over, with whom to call.
+    """
+    seconds = iter(range(0, 1000, 8))
+    with runbook._opened("breaker_open") as ready:
+        ready.steady = lambda: float(next(seconds))
+        ran = ready.run()
+
+    assert ("done", False) == (ran.journal.status, ran.within_budget)
+    assert 0 > ran.journal.entries[-1].left_s
+    assert any("s over the budget. By the level" in note for note in ran.notes)
+    assert any("s over:" in line for line in runbook.onlooker.lines)
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ class Onlooker:
     """Nobody at a terminal, who passed --yes; unless told otherwise."""
 
     agreeing: bool = True
-    answer: Answer | None = None
+    answer: Answer | BaseException | None = None
     lines: list[str] = field(default_factory=list)
     asked: list[str] = field(default_factory=list)
 
@@ -28,4 +28,6 @@ class Onlooker:
 
     def asks(self, step: Step) -> Answer | None:
         self.asked.append(step.name)
+        if isinstance(self.answer, BaseException):
+            raise self.answer
         return self.answer

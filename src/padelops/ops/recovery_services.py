@@ -61,7 +61,7 @@ class AskHealth(Operation):
         report = site.health(self.checks)
         bad = [one for one in report.findings if one.verdict is not Verdict.OK]
         told = " ".join(f"{one.check} {one.verdict.word}: {one.answer.message}" for one in bad)
-        all_well = "; ".join(one.answer.message for one in report.findings[:2])
+        all_well = " ".join(one.answer.message for one in report.findings[:2])
         if len(report.findings) > len(report.findings[:2]):
             all_well = f"all {len(report.findings)} checks are ok"
         return Seen(report.verdict in ACCEPTED[self.worst], told or all_well)

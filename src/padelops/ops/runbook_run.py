@@ -41,6 +41,9 @@ if TYPE_CHECKING:
     from padelops.ops.runbooks import Runbook, Step
 
 ACTION = "runbook"
+DATABASE_DOWN = "database_down"
+"""The runbook that comes before any other while there is no database."""
+
 PAUSE_S = 0.5
 LONGEST_TOLD = 2000
 
@@ -65,17 +68,6 @@ class Onlooker(Protocol):
     def asks(self, step: Step) -> Answer | None:
         """What a person says about a step of theirs; None where nobody is there."""
         ...
-
-
-class Events(Protocol):
-    """Where a run is told as it happens: the timeline of the incident it belongs to."""
-
-    def __call__(self, runbook: Runbook, told: str) -> None: ...
-
-
-def nowhere(runbook: Runbook, told: str) -> None:
-    """Events while there is no incident."""
-    del runbook, told
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,14 +146,19 @@ class Ran:
 
 @dataclass(slots=True)
 class RunbookRun:
-    """Carries out one runbook at one site."""
+    """
+    Carries out one runbook at one site.
+
+    Attributes:
+        steady: seconds by which the budget is counted down.
+    """
 
     runbook: Runbook
     site: Site
     journals: Journals
     onlooker: Onlooker
-    events: Events = nowhere
-    _began: float = field(default_factory=time.monotonic)
+    steady: Callable[[], float] = time.monotonic
+    _began: float = 0.0
     _notes: list[str] = field(default_factory=list)
 
     def dry_run(self, *, start: str | None = None) -> DryRun:
@@ -196,8 +193,9 @@ class RunbookRun:
         with self.journals.held(name, actor=actor, now=site.clock()), ExitStack() as stack:
             lock = _Lock(site, name, stack)
             if trouble := lock.hold():
+                mend = "" if name == DATABASE_DOWN else f" Mend that first: {DATABASE_DOWN}."
                 self._notes.append(
-                    f"Only this machine knows of this run, for the database is away: {trouble}"
+                    f"It began without a database, known to this machine only: {trouble}{mend}"
                 )
             journal = None if anew else self.journals.unfinished(name, now=site.clock())
             journal = journal or begun(name, actor=actor, now=site.clock())
@@ -205,7 +203,7 @@ class RunbookRun:
 
     def _through(self, journal: Journal, lock: _Lock, first: int, *, explicit: bool) -> Ran:
         """Every step from the first on; those that an earlier run has passed are only told."""
-        self._began = time.monotonic()
+        self._began = self.steady()
         earlier = {} if explicit else {one.step: one for one in journal.entries if _passed(one)}
         journal.status, journal.kept, journal.entries = "running", False, []
         steps = self.runbook.steps[first:]
@@ -225,7 +223,7 @@ class RunbookRun:
         ran = Ran(
             self.runbook,
             journal,
-            time.monotonic() - self._began,
+            self.steady() - self._began,
             tuple(step.name for step in self.runbook.steps[number:]) if failed else (),
             failed and self._partly(journal, failed, number),
             (),
@@ -239,16 +237,18 @@ class RunbookRun:
         journal.entries.append(entry)
         self.journals.keep(journal)
         self._say(f"{number}/{len(self.runbook.steps)} {step.title}. {step.why}")
-        began = time.monotonic()
+        began = self.steady()
         entry.outcome, entry.told = "failed", "It was broken off in the middle."
         failed: PadelopsError | None = None
         try:
             lock.hold()
             entry.outcome, entry.told = self._done(step, entry)
+            if step.operation is not None and step.operation.acts:
+                lock.may_be_back()
         except PadelopsError as exc:
             failed, entry.told = exc, str(exc)
         finally:
-            ended = time.monotonic()
+            ended = self.steady()
             entry.seconds = round(ended - began, 2)
             entry.left_s = round(self.runbook.budget.seconds - (ended - self._began), 1)
             entry.seen, entry.told = entry.seen[:LONGEST_TOLD], entry.told[:LONGEST_TOLD]
@@ -341,7 +341,6 @@ class RunbookRun:
         if not ran.within_budget:
             over = ran.seconds - self.runbook.budget.seconds
             self._notes.append(f"{over:.0f} s over the budget. {self.runbook.escalate}")
-        self.events(self.runbook, f"{journal.status} after {ran.seconds:.0f} s")
 
     def _left(self, entry: Entry) -> str:
         return f"{entry.left_s:.0f} s left" if entry.left_s >= 0 else f"{-entry.left_s:.0f} s over"
@@ -368,6 +367,10 @@ class _Lock:
         self._name = name
         self._stack = stack
         self._held: Held | None = None
+        self._given_up = False
+
+    def may_be_back(self) -> None:
+        """Something was done, so the database is worth asking once more."""
         self._given_up = False
 
     def hold(self) -> str:

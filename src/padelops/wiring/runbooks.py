@@ -11,7 +11,7 @@ from padelops.errors import Unavailable
 from padelops.model import Door, Origin
 from padelops.ops.recovery import Site
 from padelops.ops.runbook_journal import Journals
-from padelops.ops.runbook_run import RunbookRun, nowhere
+from padelops.ops.runbook_run import RunbookRun
 from padelops.wiring.caches import opened_cache
 from padelops.wiring.databases import open_database, upgrade_schema
 from padelops.wiring.health import CHECKS, check_health, require_running
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from padelops.ops.health import HealthReport
-    from padelops.ops.runbook_run import Events, Onlooker
+    from padelops.ops.runbook_run import Onlooker
     from padelops.ops.runbooks import Runbook
     from padelops.settings import Settings
     from padelops.wiring.desk import Desk
@@ -39,13 +39,12 @@ def opened_runbook(
     door: Door = Door.LIBRARY,
     actor: str | None = None,
     clock: Callable[[], datetime] = utc_now,
-    events: Events = nowhere,
 ) -> Iterator[RunbookRun]:
     """A runbook, ready to be carried out. Connects to nothing yet."""
     desks = _Desks(settings, door, actor or settings.actor or login(), clock)
     try:
         yield RunbookRun(
-            runbook, _site(settings, desks), Journals(settings.home / "runbooks"), onlooker, events
+            runbook, _site(settings, desks), Journals(settings.home / "runbooks"), onlooker
         )
     finally:
         desks.close()
