@@ -310,6 +310,16 @@ def lines_that_do_not_add_up(books: Books) -> Findings:
             ),
             books.set(books.row(), "lines = '{\"amount\": 1}', price_source = 'fallback'"),
             books.set(books.row(), "lines = '[{\"amount\": \"much\"}]', price_source = 'fallback'"),
+            books.set(
+                books.row(), 'lines = \'{"0": {"amount": "24.00"}}\', price_source = \'fallback\''
+            ),
+            books.set(
+                books.row(), "lines = lines || '[{\"amount\": \"1\"}]', price_source = 'fallback'"
+            ),
+            books.set(
+                books.row(),
+                "lines = '[{\"amount\": \"Infinity\"}]', total = 'Infinity', price_source = 'fallback'",
+            ),
         }
     }
 

@@ -45,8 +45,8 @@ SELECT named."check", 'message ' || id AS subject,
       LEFT JOIN claims ON claims.id = messages.claim_id
      WHERE (%(clubs)s::bigint[] IS NULL OR messages.club_id = ANY (%(clubs)s))
   ) AS looked_at
- CROSS JOIN LATERAL string_to_table(broken, ' ') AS named ("check")
- WHERE broken <> ''
+ CROSS JOIN LATERAL unnest(string_to_array(broken, ' ')) AS named ("check")
+ WHERE broken LIKE '_%%'
  ORDER BY id;
 
 -- name: told_twice

@@ -45,8 +45,8 @@ SELECT named."check", kind || ' ' || id AS subject,
       LEFT JOIN happened ON happened.claim_id = claims.id
      WHERE (%(clubs)s::bigint[] IS NULL OR claims.club_id = ANY (%(clubs)s))
   ) AS looked_at
- CROSS JOIN LATERAL string_to_table(broken, ' ') AS named ("check")
- WHERE broken <> ''
+ CROSS JOIN LATERAL unnest(string_to_array(broken, ' ')) AS named ("check")
+ WHERE broken LIKE '_%%'
  ORDER BY id;
 
 -- name: attempts_and_refunds

@@ -73,7 +73,11 @@ SELECT named."check", coalesce(kind, 'claim') || ' ' || id AS subject,
     SELECT claims.*, contradiction.problem,
            concat_ws(' ',
                CASE WHEN contradiction.problem IS NOT NULL THEN 'contradictory_rows' END,
-               CASE WHEN kind = 'reservation' AND total IS DISTINCT FROM CASE jsonb_typeof(lines) WHEN 'array' THEN (
+               -- Most have one line that reads as the total does; to add lines up takes five times as long.
+               CASE WHEN kind = 'reservation'
+                     AND (lines -> 1 IS NOT NULL OR lines -> 0 ->> 'amount' IS DISTINCT FROM total::text
+                          OR total IN ('Infinity', '-Infinity'))
+                     AND total IS DISTINCT FROM CASE jsonb_typeof(lines) WHEN 'array' THEN (
                         SELECT coalesce(sum(CASE WHEN line ->> 'amount' ~ '^-?[0-9]+([.][0-9]+)?$'
                                                  THEN (line ->> 'amount')::numeric ELSE 'NaN' END), 0)
                           FROM jsonb_array_elements(lines) AS line) END
@@ -99,7 +103,8 @@ SELECT named."check", coalesce(kind, 'claim') || ' ' || id AS subject,
             WHEN starts_at >= ends_at THEN 'it ends before it starts'
             WHEN ends_at - starts_at > interval '24 hours' THEN 'it is longer than a day'
             WHEN free_at < ends_at OR free_at - ends_at > interval '4 hours' THEN 'its buffer is not between 0 and 4 hours'
-            WHEN extract(epoch FROM starts_at) %% 60 <> 0 OR extract(epoch FROM ends_at) %% 60 <> 0
+            WHEN date_bin('1 minute', starts_at, '2000-01-01 00:00:00+00') <> starts_at
+              OR date_bin('1 minute', ends_at, '2000-01-01 00:00:00+00') <> ends_at
                 THEN 'it is not on whole minutes'
             WHEN starts_at < '2000-01-01 00:00:00+00' OR ends_at > '2100-01-01 00:00:00+00'
                 THEN 'it lies outside the years 2000 to 2099'
@@ -121,8 +126,8 @@ SELECT named."check", coalesce(kind, 'claim') || ' ' || id AS subject,
             END AS problem OFFSET 0) AS contradiction
      WHERE (%(clubs)s::bigint[] IS NULL OR club_id = ANY (%(clubs)s))
   ) AS looked_at
- CROSS JOIN LATERAL string_to_table(broken, ' ') AS named ("check")
- WHERE broken <> ''
+ CROSS JOIN LATERAL unnest(string_to_array(broken, ' ')) AS named ("check")
+ WHERE broken LIKE '_%%'
  ORDER BY id;
 
 -- name: priced_sample

@@ -23,13 +23,17 @@ SELECT CASE WHEN claims.id IS NULL THEN 'rows_vanished'
   ) AS claims
   FULL JOIN (
     SELECT subject_id, min(subject_kind) AS kind, count(*) AS entries, min(version) AS first, max(version) AS last,
-           bit_or(1::bigint << least(version, 62)) AS seen,
-           max(version::bigint * 16 + array_position(
-               ARRAY['pending', 'confirmed', 'cancelled', 'expired', 'completed', 'no_show'],
-               CASE action WHEN 'created' THEN changes ->> 'status' ELSE action END)) %% 16 AS status
-      FROM audit_entries
-     WHERE (%(clubs)s::bigint[] IS NULL OR club_id = ANY (%(clubs)s))
-       AND version IS NOT NULL AND subject_kind IN ('reservation', 'block')
+           bit_or(1::bigint << least(version, 62)) AS seen, max(version::bigint * 16 + place) %% 16 AS status
+      FROM (
+        -- Apart, so that what is sorted or hashed is a number and not the whole document of the change.
+        SELECT subject_id, subject_kind, version, array_position(
+                   ARRAY['pending', 'confirmed', 'cancelled', 'expired', 'completed', 'no_show'],
+                   CASE action WHEN 'created' THEN changes ->> 'status' ELSE action END) AS place
+          FROM audit_entries
+         WHERE (%(clubs)s::bigint[] IS NULL OR club_id = ANY (%(clubs)s))
+           AND version IS NOT NULL AND subject_kind IN ('reservation', 'block')
+        OFFSET 0
+      ) AS entries
      GROUP BY subject_id
   ) AS recorded ON recorded.subject_id = claims.id
  WHERE claims.id IS NULL OR recorded.subject_id IS NULL OR recorded.entries <> claims.version
