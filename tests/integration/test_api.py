@@ -254,7 +254,7 @@ def test_metrics_are_told_to_prometheus(
     app: App, api: ApiClient, outage: Callable[[], Any]
 ) -> None:
     """
-    Text for a scraper, also while the database is away: then it says so.
+    Text for a scraper, also while the database is away: then it says so, and what this process did.
     """
     api.book()
     stranger = ApiClient(app)
@@ -267,6 +267,7 @@ def test_metrics_are_told_to_prometheus(
     assert up.headers["content-type"].startswith("text/plain; version=0.0.4")
     assert "\npadel_up 1" in up.document
     assert "\npadel_up 0" in down.document
+    assert "\npadel_process_operations_total{" in down.document
 
 
 def test_webhooks_are_believed_when_signed(app: App, desk: Desk) -> None:

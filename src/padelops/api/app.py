@@ -168,6 +168,7 @@ class App:
                 if self._desk is None:
                     clock = {} if self._clock is None else {"clock": self._clock}
                     self._desk = open_desk(self._settings, actor="server", door=Door.API, **clock)
+                    self._probes.metrics.counts = self._desk.counts
             finally:
                 self._opening.release()
         return self._desk

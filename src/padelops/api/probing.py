@@ -30,8 +30,7 @@ class Probes:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        # Not this process's own counts: the next scrape may reach another worker, and a counter
-        # that jumps back and forth is worse than none. The database has those of all of them.
+        # The database has the counts of all processes; while it is away, only this one's are left.
         self.metrics = MetricsText(settings)
         self._turn = threading.Lock()
         self._checks: dict[str, str] = {}

@@ -93,6 +93,9 @@ class MetricsText:
     The text that `/metrics` answers with, in bounded time, also while the database is down.
 
     One reads at a time; whoever asks meanwhile waits for that answer and takes it too.
+
+    Attributes:
+        counts: of this process; None as long as it has not counted anything.
     """
 
     content_type = CONTENT_TYPE
@@ -106,7 +109,7 @@ class MetricsText:
         deadline_s: float = DEADLINE_S,
     ) -> None:
         self._settings = settings
-        self._counts = counts
+        self.counts = counts
         self._clock = clock
         self._deadline_s = deadline_s
         self._turn = Lock()
@@ -118,7 +121,7 @@ class MetricsText:
             if time.monotonic() >= self._fresh_until:
                 readings = read_metrics(
                     self._settings,
-                    counts=self._counts,
+                    counts=self.counts,
                     clock=self._clock,
                     deadline_s=self._deadline_s,
                 )
