@@ -18,7 +18,7 @@ from padelops.ops.runbook_run import Answer
 from padelops.ops.runbooks import Runbook, the_runbooks
 from padelops.settings import Settings
 from padelops.wiring.failover import opened_failover
-from padelops.wiring.opening import utc_now
+from padelops.wiring.opening import open_desk, utc_now
 from padelops.wiring.runbooks import opened_runbook
 from testbed.clock import MORNING
 from testbed.onlookers import Onlooker
@@ -363,6 +363,29 @@ def test_a_dead_primary_is_replaced_and_bookings_go_on(pair: Pair, tmp_path: Pat
     assert "done" == outcomes(ran)["writes"]
     assert pair.ask(pair.b, "SELECT NOT pg_is_in_recovery()")
     assert 1 == pair.ask(pair.b, "SELECT count(*) FROM operator_runs WHERE action = 'runbook'")
+
+
+def test_a_cluster_that_is_whole_one_without_standby_and_one_with_two_primaries(
+    pair: Pair, tmp_path: Path
+) -> None:
+    """
+    What only looks ends well on the first; with two primaries the application takes no booking.
+    """
+    runbook = Runs(pair.settings(), utc_now, tmp_path)
+    whole = [runbook(name) for name in ("replication_lag", "standby_lost")]
+    assert [] == [str(ran.failed) for ran in whole if ran.failed]
+
+    with pair.admin(pair.b, "postgres") as admin:
+        admin.execute("SELECT pg_promote()")
+    pair.set(pair.a, synchronous_standby_names="")
+    alone = runbook("standby_lost")
+    two = runbook("multiple_primaries")
+
+    assert ("whole", "failed") == (alone.journal.entries[-1].step, alone.journal.status)
+    assert ("one", "failed") == (two.journal.entries[-1].step, two.journal.status)
+    assert "Two servers take writes" in two.journal.entries[-1].told
+    with open_desk(runbook.settings) as desk, pytest.raises(BreakerOpen):
+        desk.book(COURT, AT_SIX, player="Ana Ruiz")
 
 
 def test_a_run_is_kept_on_disk_while_the_database_is_away(

@@ -154,6 +154,18 @@ def test_a_command_that_is_wrong_would_be_found() -> None:
             parsed(wrong)
 
 
+def test_no_command_in_an_alert_is_wrong() -> None:
+    """What an alert's description asks for can be pasted from a page into a terminal."""
+    asked = []
+    for file in data_folder("alerts").glob("*.yaml"):
+        for rule in yaml.safe_load(file.read_text(encoding="utf-8")).values():
+            _, _, hints = rule["description"].partition("Ask: ")
+            asked += re.findall(r"padelops [a-z][^,;]*", hints)
+
+    assert asked
+    assert all(parsed(line.strip().rstrip(".")) for line in asked)
+
+
 def test_every_operation_serves_some_runbook() -> None:
     """What no runbook uses is dead weight, and nobody would notice that it broke."""
     used = {step.do for book in BOOKS for step in book.steps}

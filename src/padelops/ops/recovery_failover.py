@@ -6,11 +6,14 @@ Source: CRITICAL_PATHS.md, "Database Failover" (`./scripts/failover_database.sh`
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar
+
+from pydantic import Field
 
 from padelops.ops.failover_gates import Kind
 from padelops.ops.failover_status import judge
 from padelops.ops.recovery import Operation, Seen, operation
+from padelops.ops.recovery_services import ACCEPTED, LONGEST_WAIT_S, Worst
 from padelops.ops.verdict import Verdict
 
 if TYPE_CHECKING:
@@ -25,16 +28,17 @@ class ShowCluster(Operation):
     Who is primary, and who follows.
 
     Attributes:
-        worst: `ok` waits for a cluster that is whole; `any` only looks.
+        worst: the worst verdict that lets the runbook go on; `any` only looks.
     """
 
     acts: ClassVar[bool] = False
 
-    worst: Literal["ok", "warning", "any"] = "any"
+    worst: Worst = "any"
+    wait_s: float = Field(default=0, ge=0, le=LONGEST_WAIT_S)
 
     @property
     def waits_s(self) -> float:
-        return 0 if self.worst == "any" else 60
+        return self.wait_s
 
     def check(self, site: Site) -> Seen:
         with site.failover() as failover:
@@ -42,10 +46,7 @@ class ShowCluster(Operation):
         primary = found.cluster.primary
         told = " ".join(remark.text for remark in found.remarks)
         who = f"primary: {primary.name}." if primary else "no server is the only primary."
-        good = {"ok": {Verdict.OK}, "warning": {Verdict.OK, Verdict.WARNING}}.get(
-            self.worst, set(Verdict)
-        )
-        return Seen(found.verdict in good, f"{who} {told}".strip())
+        return Seen(found.verdict in ACCEPTED[self.worst], f"{who} {told}".strip())
 
     def commands(self) -> tuple[str, ...]:
         return ("padelops failover status",)
