@@ -35,7 +35,7 @@ from padelops.errors import (
 from padelops.model import Door, Origin
 from padelops.store.deadline import Deadline
 from padelops.store.driver_errors import explain
-from padelops.store.engine import Database
+from padelops.store.engine import Database, Tx
 from testbed.invariants import broken
 from testbed.racing import Running, waiting_on_a_lock
 from testbed.rows import column, insert, one, reservation_row
@@ -740,3 +740,29 @@ def test_a_standby_answers_and_takes_nothing(reading_desk: Desk) -> None:
         with pytest.raises(DatabaseUnavailable, match="read-only"):
             call()
     assert reading_desk.verify_audit().intact
+
+
+@pytest.mark.parametrize(
+    ("url", "where"),
+    [
+        ("postgresql://ana:s3cret@db1,db2/padelops", "at db1,db2 did not answer"),
+        ("postgresql://ana:s3cret@db1:6432/padelops", "at db1 (port 6432) did not answer"),
+        ("postgresql:///padelops?host=/run/pg&password=s3cret", "at its socket did not answer"),
+    ],
+)
+def test_a_server_that_is_silent_is_named(
+    monkeypatch: pytest.MonkeyPatch, url: str, where: str
+) -> None:
+    """Libpq's timeout names nobody: who is called at night hears where, and what to ask."""
+
+    def silent(*_: object, **__: object) -> Tx:
+        raise psycopg.errors.ConnectionTimeout("connection timeout expired")
+
+    monkeypatch.setattr(Tx, "connect", silent)
+
+    with pytest.raises(DatabaseUnavailable) as caught:
+        Database(url, budget_ms=500).connect()
+
+    assert f"The database {where}: connection timeout expired." == caught.value.message
+    assert "padelops db status" in (caught.value.fix or "")
+    assert "s3cret" not in str(caught.value)

@@ -23,6 +23,7 @@ from padelops.adapters.sandbox_faults import FaultKind, Operation, SandboxFaults
 from padelops.errors import OutcomeUnknown
 from padelops.ops.verdict import Verdict
 from padelops.settings import Settings
+from padelops.store.engine import server_name
 from padelops.wiring.health import CHECKS, check_health
 from testbed.waiting import until
 
@@ -79,7 +80,7 @@ def stopped(pid: int) -> Iterator[None]:
 
 
 def test_a_stopped_postmaster_is_critical(
-    desk: Desk, settings: Settings, postgres_server: EmbeddedPostgres
+    desk: Desk, settings: Settings, database_url: str, postgres_server: EmbeddedPostgres
 ) -> None:
     """
     A pooled connection still answers; health makes a new one, and does not wait for ever. What
@@ -95,7 +96,10 @@ def test_a_stopped_postmaster_is_critical(
         report = check_health(settings, deadline_s=1.0)
         took = time.monotonic() - began
 
-    assert CRITICAL is report.of("database").verdict
+    told = report.of("database")
+    assert CRITICAL is told.verdict
+    assert f"from {server_name(database_url)}" in told.answer.message
+    assert "padelops db status" in told.answer.fix
     assert CRITICAL is report.of("write").verdict
     assert UNKNOWN is report.of("waiting").verdict
     assert OK is report.of("delivery").verdict

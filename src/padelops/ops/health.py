@@ -92,12 +92,16 @@ class Check:
         deadline_s: after so many seconds it counts as silent.
         if_away: what it means that it was silent, or raised a PadelopsError. What is asked about
             is then away, so where a database fact is meant, that is unknown.
+        whom: who is asked, to be named when it was silent.
+        if_silent: what to do then.
     """
 
     name: str
     ask: Ask
     deadline_s: float = DEADLINE_S
     if_away: Verdict = Verdict.UNKNOWN
+    whom: str = ""
+    if_silent: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,5 +214,7 @@ class _Asked(Thread):
         self.join(max(0.0, self._began + check.deadline_s - time.monotonic()))
         if self._answered is not None:
             return self._answered
-        silent = Answer(check.if_away, f"No answer within {check.deadline_s:g} s.")
+        whom = f" from {check.whom}" if check.whom else ""
+        message = f"No answer{whom} within {check.deadline_s:g} s."
+        silent = Answer(check.if_away, message, check.if_silent)
         return Finding(check.name, silent, time.monotonic() - self._began)

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 import psycopg
 from psycopg import sql
+from psycopg.conninfo import conninfo_to_dict
 from psycopg.rows import TupleRow, tuple_row
 
 from padelops.errors import CommitLost, DatabaseUnavailable, InvalidInput, OutcomeUnknown
@@ -45,6 +46,9 @@ cancelled: the commit then *returns normally*, visible but not replicated (DESIG
 STATEMENTS = 8
 """As many budgets may go by until the statements of one transaction are all answered. Each has its
 timeout at the server; this one is for a server that does not answer at all."""
+
+LOOK_NEXT = "See: padelops db status. With standbys: padelops failover status."
+"""What whoever is told that the database is away does first."""
 
 BULK_COMMIT_S = 30
 """How long the commit of bulk work may wait for its standby; its statements may take any time."""
@@ -151,6 +155,8 @@ class Database:
                     options=self._options,
                     row_factory=tuple_row,
                 )
+        except DatabaseUnavailable as exc:
+            raise _away(exc, self._url) from exc
         except (psycopg.ProgrammingError, ValueError):
             # Not chained: libpq repeats what it cannot read, and that may be a password.
             raise InvalidInput(
@@ -304,6 +310,29 @@ _BEGIN = sql.SQL(
 _LIMITS = sql.SQL(
     ", set_config('statement_timeout', {}, true), set_config('lock_timeout', {}, true)"
 )
+
+
+def server_name(url: str) -> str:
+    """Which server an address means, for people: never the password."""
+    try:
+        known = conninfo_to_dict(url)
+    except psycopg.ProgrammingError:
+        return "the address given"
+    hosts, port = str(known.get("host") or ""), str(known.get("port") or "").strip(",")
+    if not hosts or hosts.startswith("/"):
+        return "its socket"
+    return f"{hosts} (port {port})" if port else hosts
+
+
+def _away(why: DatabaseUnavailable, url: str) -> DatabaseUnavailable:
+    """`why`, with the server's name where libpq gave none (a timeout), and where to look next."""
+    if why.fix:
+        return why
+    message = why.message
+    if "connection to server" not in message:
+        where = f"The database at {server_name(url)} did"
+        message = message.replace("The database did", where, 1)
+    return DatabaseUnavailable(message, fix=LOOK_NEXT, **why.facts)
 
 
 def _roll_back(tx: Tx) -> None:

@@ -22,11 +22,12 @@ from padelops.ops.health_line import FACTS, Line
 from padelops.ops.verdict import Verdict, worst
 from padelops.settings import Settings
 from padelops.store import cache as cache_tables
-from padelops.store.engine import Database
+from padelops.store.engine import LOOK_NEXT, Database, server_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator
 
+    from padelops.ops.health import Ask
     from padelops.ops.health_line import Clock
     from padelops.store.engine import Tx
 
@@ -106,12 +107,17 @@ def _checks(settings: Settings, clock: Clock, deadline_s: float) -> Iterator[dic
 
         return Check(fact, ask, deadline_s)
 
+    def of_database(name: str, ask: Ask) -> Check:
+        url = settings.database_url
+        whom = server_name(url.get_secret_value()) if url else "the embedded server"
+        return Check(name, ask, deadline_s, Verdict.CRITICAL, whom, LOOK_NEXT)
+
     checks = {name: asked(name) for name in FACTS}
     checks |= {
         check.name: check
         for check in (
-            Check("database", lambda: health_database.connects(line), deadline_s, Verdict.CRITICAL),
-            Check("write", lambda: health_database.writes(connect), deadline_s, Verdict.CRITICAL),
+            of_database("database", lambda: health_database.connects(line)),
+            of_database("write", lambda: health_database.writes(connect)),
             Check(
                 "payment_gateway",
                 lambda: _gateway(settings, clock, patience_s),
