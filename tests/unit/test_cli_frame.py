@@ -44,6 +44,10 @@ def undocumented(path: str, command: Any) -> list[str]:
     ]
 
 
+FITS = 58
+"""Characters of a line of help at 60 columns, less its indent."""
+
+
 @pytest.fixture
 def only(monkeypatch: pytest.MonkeyPatch) -> Callable[[Path], None]:
     """Make padelops find its commands in this folder only."""
@@ -298,3 +302,16 @@ def test_a_command_has_one_result(ctx: typer.Context) -> None:
 
     with pytest.raises(RuntimeError, match="one result"):
         show(ctx, {"second": 2})
+
+
+def test_lines_that_an_author_laid_out_stay_so_and_fit() -> None:
+    """A table in a help stays a table, with no mark of the formatter's left, at 60 columns too."""
+    laid_out = 0
+    for _, command in root.every_command():
+        assert "\\b" not in (command.help or "")
+        for part in (command.help or "").split("\b\n")[1:]:
+            laid_out += 1
+            longest = max(len(line) for line in part.split("\n\n")[0].splitlines())
+            assert longest <= FITS, command.name
+
+    assert laid_out

@@ -33,6 +33,9 @@ PROGRAM = "padelops"
 COMPLETION = "_PADELOPS_COMPLETE"
 """Set by the shell while it completes a line."""
 
+VERBATIM = "\\b\n"
+"""Before a paragraph whose lines stay as they are: spelt out, as the docstring is a raw one."""
+
 MAIN_JOB = (
     "book", "cancel", "price", "availability", "search", "show", "club", "import", "demo",
 )  # fmt: skip
@@ -186,7 +189,7 @@ def every_command() -> Iterator[tuple[str, Command]]:
 
 def _furnish(command: Command, description: str | None) -> None:
     """Give a command, and all below it, what no author should have to repeat."""
-    command.help = command.help or description
+    command.help = (command.help or description or "").replace(VERBATIM, "\b\n") or None
     command.short_help = command.short_help or first_line(command.help)
     if isinstance(command, TyperGroup):
         for inner in command.commands.values():

@@ -64,28 +64,32 @@ def import_files(
     is a club: only courts that are missing are added.
 
     \b
-    A dump is what `manage.py dumpdata clubs reservations` writes. Models read:
+    A dump is what `manage.py dumpdata clubs reservations`
+    writes. Models read:
       clubs.club, clubs.court, clubs.schedule,
       reservations.reservation, reservations.blockedslot
 
     \b
-    The header of a CSV file, in any order, divided by , or ; (UTF-8):
-      club            slug of a club that is here                     required
-      court           the court's name                                required
-      start           2026-12-05T18:00, local or with an offset       required
-      minutes, end    one of them; end like start, or 19:30           required
-      player_name                                                     required
-      total           300.00 or 300,00                                required
+    The header of a CSV file (UTF-8), in any order, divided
+    by , or ; (* must be there):
+      club *          slug of a club that is here
+      court *         the court's name
+      start *         2026-12-05T18:00, or with an offset
+      minutes, end *  one of them; end like start, or 19:30
+      player_name *
+      total *         300.00 or 300,00
       currency        must be the club's
       player_email, player_phone, player_count, notes
-      status          pending confirmed completed cancelled no_show   [confirmed]
-      payment_status  pending partial paid refunded failed            [pending]
-      ref             the row's own key; without one, its content
+      status          pending [confirmed] completed
+                      cancelled no_show
+      payment_status  [pending] partial paid refunded failed
+      ref             the row's own key; else its content
       created_at      who was first; like start
 
     \b
-    Exit status: 0 everything is in, 6 something is in quarantine,
-    2 a file cannot be used (nothing was imported then).
+    Exit status: 0 everything is in, 6 something is in
+    quarantine, 2 a file cannot be used (nothing was imported
+    then).
     """
     from padelops.ops.importing import Importer
 
