@@ -347,10 +347,15 @@ def test_the_last_bookable_moments(desk: Desk, clock: Clock) -> None:
 
 def test_a_closed_day(desk: Desk) -> None:
     """
-    Christmas is closed; New Year's Eve ends early.
+    Christmas is closed; New Year's Eve ends early. Whoever asks hears when it is open that day.
     """
-    for start in ("2026-12-25T12:00", "2026-12-31T17:30", "2026-12-01T22:30"):
-        with pytest.raises(OutsideHours):
+    for start, told in (
+        ("2026-12-25T12:00", "closed all day"),
+        ("2026-12-31T17:30", "2026-12-31 08:00 to 18:00"),
+        ("2026-12-01T22:30", "2026-12-01 08:00 to 23:00"),
+        ("2026-12-01T04:00", "2026-12-01 08:00 to 23:00"),
+    ):
+        with pytest.raises(OutsideHours, match=told):
             desk.book(COURT, start, minutes=60, player="A")
 
     assert desk.book(COURT, "2026-12-31T17:00", minutes=60, player="A")

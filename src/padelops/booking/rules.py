@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import UTC, timedelta
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
@@ -92,7 +92,13 @@ def on_step(club: Club, slot: Slot) -> bool:
 def _hours_of_day(club: Club, slot: Slot) -> str:
     stretches = open_between(club.hours, club.zone, slot.starts_at, slot.ends_at)
     if not stretches:
-        return "It is closed then."
+        midnight = local(slot.starts_at, club.zone).replace(hour=0, minute=0, fold=0)
+        next_one = midnight + timedelta(days=1)
+        stretches = open_between(
+            club.hours, club.zone, midnight.astimezone(UTC), next_one.astimezone(UTC)
+        )
+    if not stretches:
+        return "It is closed all day."
     shown = ", ".join(
         f"{local(opens, club.zone):%Y-%m-%d %H:%M} to {local(closes, club.zone):%H:%M}"
         for opens, closes in stretches
