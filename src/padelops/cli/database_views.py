@@ -67,7 +67,7 @@ def stats_pieces(found: DatabaseStats) -> Iterator[Piece]:
         [
             [
                 one.table,
-                max(one.rows, 0),
+                one.rows,
                 size(one.table_bytes),
                 size(one.index_bytes),
                 one.dead_rows,

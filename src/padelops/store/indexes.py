@@ -46,7 +46,7 @@ class TableStats:
     """One table; `rows` and `bloat_bytes` are estimates, None where there are no statistics."""
 
     table: str
-    rows: int
+    rows: int | None
     table_bytes: int
     index_bytes: int
     dead_rows: int

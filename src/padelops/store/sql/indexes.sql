@@ -21,8 +21,12 @@ SELECT set_config('lock_timeout', %(lock)s, false), set_config('statement_timeou
 SELECT set_config('padelops.actor', %(actor)s, false), set_config('padelops.door', %(door)s, false);
 
 -- name: tables
+-- Rows as ANALYZE found them last or as counted since, whatever is more: the one forgets nothing, the other
+-- begins at 0 in a crash or on a standby. Neither knows: then it is unknown, and no empty table.
 -- Sizes and dead rows from the statistics; bloat is an estimate from the average width of the columns.
-SELECT relation.relname::text AS "table", relation.reltuples::bigint AS rows,
+SELECT relation.relname::text AS "table",
+       coalesce(nullif(greatest(relation.reltuples::bigint, activity.n_live_tup, 0), 0),
+                CASE WHEN pg_relation_size(relation.oid) = 0 THEN 0 END) AS rows,
        pg_table_size(relation.oid) AS table_bytes, pg_indexes_size(relation.oid) AS index_bytes,
        coalesce(activity.n_dead_tup, 0) AS dead_rows,
        greatest(activity.last_vacuum, activity.last_autovacuum) AS vacuumed_at,
