@@ -121,7 +121,8 @@ def _booking(desk: Desk, day: date) -> tuple[int, Chapter]:
     document = booking.as_json()
     chapter = Chapter(
         "A booking, priced to the minute across the peak's beginning",
-        f'padelops book centro/2 {day}T17:30 --minutes 90 --player "Ana Ruiz" --member gold',
+        f'padelops book centro/2 {day}T17:30 --minutes 90 --player "Ana Ruiz" --member gold'
+        " --email ana@example.com",
         [
             reservation_record(document, title=f"Reservation {document['id']}"),
             lines_table(document["lines"], document["currency"], document["total"]),
@@ -173,7 +174,7 @@ def _cancellation(desk: Desk, reservation_id: int) -> Chapter:
         f"padelops payments settle {reservation_id}; padelops cancel {reservation_id}",
         [
             Table(
-                ["paid", "given back", "kept"],
+                ["paid", "to give back", "kept"],
                 [[f"{document[name]} {currency}" for name in ("captured", "refund", "kept")]],
             )
         ],

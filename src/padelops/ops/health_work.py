@@ -79,8 +79,11 @@ def worker(tx: Tx, clock: Clock) -> Answer:
             start,
             measures,
         )
-    return Answer(Verdict.OK, f"{found.workers} at work, heard of {age.value:.0f} s ago.",
-                  measures=measures)  # fmt: skip
+    # Not "at work": one that cron ran with --once has ended by now.
+    several = f"{found.workers} worker{'s' * (found.workers != 1)}"
+    return Answer(
+        Verdict.OK, f"Heard of {several}, the last {age.value:.0f} s ago.", measures=measures
+    )
 
 
 @fact("outbox")

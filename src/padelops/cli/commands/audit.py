@@ -102,10 +102,16 @@ def _changed(entry: Mapping[str, Any]) -> str:
     if entry["action"] == "created":
         return ""
     return ", ".join(
-        f"{name} {change[0]} -> {change[1]}" if isinstance(change, list) else f"{name} {change}"
+        f"{name} {_told(change[0])} -> {_told(change[1])}"
+        if isinstance(change, list)
+        else f"{name} {_told(change)}"
         for name, change in entry["changes"].items()
         if name != "ended_at"
     )
+
+
+def _told(value: object) -> object:
+    return "-" if value is None else value
 
 
 def _sealed(document: Mapping[str, Any]) -> Iterator[Piece]:
