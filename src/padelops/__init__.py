@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     )
     from padelops.settings import Settings
     from padelops.wiring import Desk, open_desk
+    from padelops.wiring.emergency import trigger_emergency_response
     from padelops.wiring.health import check_health, critical_health_check
     from padelops.wiring.validation import ReservationIntegrityValidator
 
@@ -61,6 +62,7 @@ __all__ = [
     "check_health",
     "critical_health_check",
     "open_desk",
+    "trigger_emergency_response",
 ]
 
 _HOMES = {
@@ -76,6 +78,7 @@ _HOMES = {
     "check_health": "wiring.health",
     "critical_health_check": "wiring.health",
     "open_desk": "wiring",
+    "trigger_emergency_response": "wiring.emergency",
 }
 
 

@@ -145,6 +145,14 @@ class Settings(BaseModel):
         max_length=500,
         description="whom alerts reach: email=oncall@your-club.example sms=+34600111222",
     )
+    oncall: Path | None = Field(
+        default=None,
+        description="the people on call, by role: a YAML file with names, addresses and keys",
+    )
+    pagerduty_url: str = Field(
+        default="https://events.pagerduty.com/v2/enqueue",
+        description="where pagers' events go",
+    )
     alerts: Path | None = Field(
         default=None, description="folder of alert rules, *.yaml (default: padelops' own)"
     )

@@ -64,7 +64,7 @@ class AppriseDelivery:
         self._urls = dict(urls)
         for channel, url in self._urls.items():
             address = "15550001111" if channel is Channel.SMS else "somebody@example.com"
-            if self._instantiate(_addressed(url, address), suppress_exceptions=True) is None:
+            if self._instantiate(addressed(url, address), suppress_exceptions=True) is None:
                 raise InvalidInput(
                     f"PADELOPS_NOTIFY_URLS: apprise cannot use the address for {channel}.",
                     fix=f"Write one as in {EXAMPLE}.",
@@ -77,7 +77,7 @@ class AppriseDelivery:
     def deliver(self, envelope: Envelope) -> str:
         """Hand the message to the channel's service; Apprise bounds its own waiting."""
         url = self._urls[envelope.channel]
-        service = self._instantiate(_addressed(url, envelope.address), suppress_exceptions=True)
+        service = self._instantiate(addressed(url, envelope.address), suppress_exceptions=True)
         if service is None:
             raise Deferred("bad_address", "The service cannot use the recipient's address.")
         text = envelope.body if envelope.channel is Channel.EMAIL else envelope.short
@@ -90,7 +90,8 @@ class AppriseDelivery:
         """Nothing is kept open."""
 
 
-def _addressed(url: str, address: str) -> str:
+def addressed(url: str, address: str) -> str:
+    """The service's address with the recipient in it."""
     # Not str.format: an address may hold braces of its own.
     to = quote(address, safe="")
     return url.replace("{phone}", to).replace("{email}", to)

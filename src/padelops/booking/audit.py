@@ -34,7 +34,7 @@ LEAF_BYTES = 16
 SEAL_ENTRIES = 100_000
 """Entries in one seal at the most, so that memory stays bounded however long nobody sealed."""
 MOST_FINDINGS = 1000
-SUBJECTS = ("reservation", "block", "club", "court", "breaker", "token")
+SUBJECTS = ("reservation", "block", "club", "court", "breaker", "token", "incident")
 
 
 @dataclass(frozen=True, slots=True)

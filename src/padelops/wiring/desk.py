@@ -45,10 +45,12 @@ if TYPE_CHECKING:
     from padelops.booking.search import Page, SearchRequest
     from padelops.ops.cache_care import Warmed
     from padelops.ops.erasure import Erased
+    from padelops.ops.incidents import Incidents
     from padelops.ops.indicators import Rhythm
     from padelops.ops.integrity import IntegrityValidator
     from padelops.ops.integrity_repair import IntegrityRepair
     from padelops.ops.metrics import Readings
+    from padelops.ops.paging import Paging
     from padelops.ops.tokens import TokenOffice
     from padelops.ops.worker import Worker
     from padelops.settings import Settings
@@ -411,6 +413,22 @@ class Desk:
         from padelops.wiring.money import worker_of  # noqa: PLC0415
 
         return worker_of(self)
+
+    # --- trouble ------------------------------------------------------------------------------
+
+    @property
+    def incidents(self) -> Incidents:
+        """Trouble that people are called about. See `ops.incidents`."""
+        from padelops.wiring.incidents import incidents_of  # noqa: PLC0415
+
+        return incidents_of(self)
+
+    @property
+    def paging(self) -> Paging:
+        """Calls people; for one thread. See `ops.paging`."""
+        from padelops.wiring.incidents import paging_of  # noqa: PLC0415
+
+        return paging_of(self)
 
     # --- the HTTP door ------------------------------------------------------------------------
 

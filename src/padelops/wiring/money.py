@@ -17,6 +17,7 @@ from padelops.booking.payment_steps import PaymentSteps
 from padelops.booking.reminders import schedule_reminders
 from padelops.ops.worker import Chore, PaymentChores, Worker
 from padelops.wiring.flushing import FLUSH_EVERY
+from padelops.wiring.incidents import watch_incidents
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -95,6 +96,7 @@ def worker_of(desk: Desk) -> Worker:
         name,
         desk.database,
         (
+            Chore("incidents", watch_incidents(desk)),
             *money.chores(),
             Chore("reminders", remind, timedelta(minutes=1)),
             Chore("messages", deliver),

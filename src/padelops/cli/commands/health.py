@@ -20,11 +20,16 @@ if TYPE_CHECKING:
 
     from padelops.cli.tables import Piece
     from padelops.ops.health import EmergencyResponse, HealthReport
+    from padelops.settings import Settings
 
 app = typer.Typer()
 
 RHYTHM_S = 30
 """Source: CRITICAL_PATHS.md, "Health Checks": every 30 seconds."""
+
+
+INCIDENT = "incident"
+"""The response that is built in, by name in place of a command."""
 
 
 class Format(StrEnum):
@@ -56,7 +61,8 @@ def health(
         str | None,
         typer.Option(
             metavar="COMMAND",
-            help="Run this where the report is critical; it gets the report as JSON on its input.",
+            help="Where the report is critical: `incident` opens one, pages on-call people and"
+            " lets payments queue; anything else is run, with the report as JSON on its input.",
         ),
     ] = None,
 ) -> None:
@@ -69,8 +75,8 @@ def health(
     from padelops.settings import Settings
     from padelops.wiring.health import CHECKS, check_health
 
-    respond = _response(on_critical)
     settings = Settings.from_environment()
+    respond = _response(on_critical, settings)
 
     def ask() -> HealthReport:
         return check_health(settings, deadline_s=deadline, only=only or CHECKS)
@@ -83,9 +89,13 @@ def health(
     raise typer.Exit(report.verdict)
 
 
-def _response(command: str | None) -> EmergencyResponse | None:
+def _response(command: str | None, settings: Settings) -> EmergencyResponse | None:
     if command is None:
         return None
+    if command == INCIDENT:
+        from padelops.wiring.emergency import Response
+
+        return Response(settings)
     from padelops.ops.emergency_command import EmergencyCommand
 
     return EmergencyCommand(command)
@@ -110,12 +120,14 @@ def _watch(
 ) -> NoReturn:
     terminal = Terminal.of(ctx)
     was = Verdict.OK
+    again = getattr(respond, "again", False)
     while True:
         began = time.monotonic()
         report = ask()
         if report.verdict or not terminal.quiet:
             terminal.show_again(report.as_json(), partial(_view(style), report))
-        if report.verdict is not was:
+        # The built-in one is safe to call again and again, and goes on calling who is due.
+        if report.verdict is not was or again:
             _respond(ctx, respond, report)
         was = report.verdict
         time.sleep(max(0.0, began + every_s - time.monotonic()))

@@ -142,6 +142,7 @@ WITH things AS (
     UNION ALL SELECT 'refund', id, version FROM refunds
     UNION ALL SELECT 'breaker', id, version FROM breakers
     UNION ALL SELECT 'token', id, version FROM api_tokens
+    UNION ALL SELECT 'incident', id, version FROM incidents
 ), recorded AS (
     SELECT subject_kind, subject_id, count(*) AS entries, count(DISTINCT version) AS versions,
            min(version) AS first, max(version) AS last

@@ -1,0 +1,70 @@
+"""Incidents put together: the people on call, the ways to them, the worker's chore."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from padelops.adapters.on_call_reach import OnCallReach
+from padelops.ops.escalation import machine_tick
+from padelops.ops.incidents import Incidents
+from padelops.ops.oncall import read_roster
+from padelops.ops.paging import Paging
+from padelops.wiring.emergency import absorb_spool
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from datetime import datetime
+
+    from padelops.ops.escalation import Tick
+    from padelops.ops.paging import Tried
+    from padelops.ops.worker import Stop
+    from padelops.wiring.desk import Desk
+
+
+def incidents_of(desk: Desk, tick: Callable[[], Tick] = machine_tick) -> Incidents:
+    """The incidents at a desk's database."""
+    return Incidents(
+        desk.bulk, desk.origin, desk.now, lambda: read_roster(desk.settings.oncall), tick
+    )
+
+
+def paging_of(desk: Desk) -> Paging:
+    """Sends pages; for one thread."""
+    return Paging(
+        desk.bulk,
+        lambda: read_roster(desk.settings.oncall),
+        OnCallReach(desk.settings),
+        desk.origin,
+        desk.now,
+    )
+
+
+def open_incident(
+    desk: Desk, key: str, *, title: str, level: int = 1, impact: str = "not known yet",
+    eta: str = "unknown", channels: tuple[str, ...] = (), source: str | None = None,
+) -> tuple[int, bool, tuple[Tried, ...]]:  # fmt: skip
+    """
+    Open an incident under a key, or find the open one, and send its pages at once.
+
+    Returns:
+        Its number, whether it is new, and what came of the pages.
+    """
+    number, new = incidents_of(desk).open(
+        key, title=title, level=level, impact=impact, eta=eta, channels=channels, source=source
+    )
+    return number, new, paging_of(desk).send_due(incident_id=number)
+
+
+def watch_incidents(desk: Desk) -> Callable[[datetime, Stop], int]:
+    """The worker's chore: open for alerts, call the next rung, send pages, collect the timeline."""
+    office, paging = incidents_of(desk), paging_of(desk)
+
+    def watch(_: datetime, stop: Stop) -> int:
+        absorb_spool(desk)
+        office.open_for_alerts()
+        called = office.climb_due(stop)
+        sent = paging.send_due(stop)
+        office.collect(stop)
+        return called + sum(tried.over for tried in sent)
+
+    return watch
