@@ -132,7 +132,8 @@ PROMOTIONS = {
     "unknown": (cluster(DEAD, node("b", sync=None)), "is not known"),
     "not the synchronous one": (cluster(DEAD, C), "do not wait for c"),
     "another has more": (
-        cluster(DEAD, B, node("c", replace(FACTS, position=3000), sync=None)), "2000 bytes more"),
+        cluster(DEAD, B, node("c", replace(FACTS, position=3000), sync=None), strict=False),
+        "2000 bytes more"),
 }  # fmt: skip
 
 
@@ -147,6 +148,41 @@ def test_what_could_lose_bookings_is_typed(case: str) -> None:
     assert told in str(refused)
     assert "--allow-data-loss prod" in str(refused)
     assert verdict(Kind.PROMOTE, seen, DEAD, to=to, loss=True) is None
+
+
+MORE = node("c", replace(FACTS, position=3000), sync="async")
+AS_OF = datetime(2026, 11, 30, tzinfo=UTC)
+
+
+def test_bytes_that_nobody_was_told_of() -> None:
+    """
+    Every commit waited for the strictly synchronous standby: what another one has is no loss.
+    """
+    seen = cluster(DEAD, B, MORE)
+    lag = next(g for g in gates(seen, Kind.PROMOTE, DEAD, B, fencing="x") if g.name == "lag")
+
+    assert verdict(Kind.PROMOTE, seen, DEAD) is None
+    assert "c has 2000 bytes more than b, of which no client was ever told" == lag.reason
+
+
+@pytest.mark.parametrize(
+    "seen",
+    [
+        cluster(DEAD, B, MORE, strict=False),
+        cluster(DEAD, replace(B, sync="quorum"), replace(MORE, sync="quorum")),
+        cluster(DEAD, replace(B, sync_as_of=AS_OF), MORE),
+        cluster(DEAD, B, MORE, driver="streaming"),
+    ],
+    ids=["not strict", "a quorum", "an hour-old memory", "without a manager"],
+)
+def test_bytes_that_somebody_may_have_been_told_of(seen: Cluster) -> None:
+    """
+    Where it is not proved that each commit waited for the candidate, more elsewhere is a loss.
+    """
+    refused = verdict(Kind.PROMOTE, seen, DEAD, to="b")
+
+    assert isinstance(refused, DataLossPossible)
+    assert "2000 bytes more" in str(refused)
 
 
 def test_two_primaries_are_refused_whatever_is_typed() -> None:
@@ -285,6 +321,88 @@ def test_what_came_to_nothing_is_asked_anew(tmp_path: Path) -> None:
     run(tmp_path, PaperDriver(cluster(A, B), cluster(A, B)))
     with pytest.raises(SafetyGate, match="paused"):
         run(tmp_path, PaperDriver(cluster(A, B, paused=True), after("b")))
+
+
+def left_partly(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[PaperDriver, Failover]:
+    """A failover from a to b whose rejoin remains."""
+
+    def remains(*_: Any, **__: Any) -> str:
+        raise PartlyDone("not back", remaining=["Start a."])
+
+    cut = after("b")
+    cut = replace(cut, nodes=(DEAD, *cut.nodes[1:]))
+    driver = PaperDriver(cluster(A, B, C), cut)
+    monkeypatch.setattr(driver, "rejoin", remains)
+    failover = Failover(
+        driver, FailoverState(tmp_path), PaperWay(), clock=lambda: AS_OF, actor="ana"
+    )
+    assert isinstance(failover.carry_out(failover.plan(Kind.SWITCHOVER)).failed, PartlyDone)
+    return driver, failover
+
+
+def test_a_second_death_before_the_first_failover_has_ended(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """
+    The new primary died too: the old plan is closed, saying why, and another one is made.
+    """
+    driver, failover = left_partly(tmp_path, monkeypatch)
+    standby = replace(FACTS, timeline=2)
+    died = node("b", None, problem="nobody listens there")
+    driver.seen = cluster(node("a", standby, sync="async"), died, node("c", standby))
+    plan = failover.plan(Kind.PROMOTE)
+    driver.becomes = replace(
+        cluster(node("a", standby, sync="async"), died, node("c", replace(PRIMARY, timeline=3)))
+    )
+    closed = FailoverState(tmp_path).read()
+    outcome = failover.carry_out(plan)
+
+    assert closed is not None
+    assert ("overtaken", True) == (closed.status, closed.finished)
+    assert "it became primary, and is none now (nobody listens there)" in closed.remaining[-1]
+    assert ("b", "c", None) == (
+        plan.old and plan.old.name,
+        plan.new and plan.new.name,
+        plan.resumed,
+    )
+    assert plan.overtakes == outcome.record.overtakes
+    assert ("b", "c", 2) == (outcome.record.old, outcome.record.new, outcome.record.timeline)
+
+
+def test_somebody_else_made_another_primary(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """
+    What was begun is not gone on with against a primary it knows nothing of; a dry run closes
+    nothing.
+    """
+    driver, failover = left_partly(tmp_path, monkeypatch)
+    driver.seen = replace(after("c"), nodes=(*after("c").nodes[:2],
+        node("c", replace(PRIMARY, timeline=3))))  # fmt: skip
+    dry = failover.plan(Kind.PROMOTE, remember=False)
+    assert failover.unfinished() is not None
+    plan = failover.plan(Kind.PROMOTE)
+
+    assert "c is primary on timeline 3" in str(plan.overtakes)
+    assert dry.overtakes == plan.overtakes
+    assert failover.unfinished() is None
+    with pytest.raises(SafetyGate, match="failover switchover"):
+        failover.carry_out(plan)
+
+
+def test_what_is_as_it_was_left_is_gone_on_with(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """
+    The primary that was made leads still: the next run goes on, and finishes.
+    """
+    driver, failover = left_partly(tmp_path, monkeypatch)
+    monkeypatch.undo()
+    driver.seen = driver.becomes = after("b")
+    plan = failover.plan(Kind.SWITCHOVER)
+
+    assert (None, "b") == (plan.overtakes, plan.resumed and plan.resumed.new)
+    assert failover.carry_out(plan).failed is None
 
 
 def test_an_interruption_in_the_middle(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

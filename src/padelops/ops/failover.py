@@ -106,7 +106,8 @@ class Failover:
 
         Args:
             allow_data_loss: the cluster's name, typed by whoever accepts the loss.
-            anew: forget a failover that did not end.
+            anew: forget a failover that did not end. One that the world has left behind, because
+                its new primary is none any more, is closed and planned anew by itself.
 
         Raises:
             SafetyGate: the name typed is another cluster's, or the unfinished one goes elsewhere.
@@ -122,37 +123,41 @@ class Failover:
             self._page(f"Two servers of {cluster.name} take writes: {shown}.")
         allowed = allow_data_loss is not None
         record = None if anew else self.unfinished()
-        if (
-            record is not None
-            and record.cluster == cluster.name
-            and not _as_before(record, cluster)
-        ):
+        if record is not None and record.cluster != cluster.name:
+            record = None
+        overtaken = _overtaken(record, cluster) if record else None
+        if record is not None and overtaken is None and not _as_before(record, cluster):
             return self._resumed(record, cluster, to, allowed=allowed)
         old = cluster.primary or self._last_primary(cluster)
+        if record is not None and overtaken is not None and cluster.primary is None:
+            old = cluster.node(record.new) or old
         new = chosen(cluster, to)
-        found = judged(
-            list(
-                gates(
-                    cluster,
-                    kind,
-                    old,
-                    new,
-                    fencing=self._driver.how_to_fence(old) if old else None,
-                    open_incident=self._open_incident(),
-                )
-            ),
-            allow_data_loss=allowed,
+        asked = gates(
+            cluster,
+            kind,
+            old,
+            new,
+            fencing=self._driver.how_to_fence(old) if old else None,
+            open_incident=self._open_incident(),
         )
+        found = judged(list(asked), allow_data_loss=allowed)
+        if overtaken is not None:
+            found.append(Gate("unfinished", True, overtaken))
+        refused = refusal(found, cluster)
+        # With nobody to take over, the silent one may still answer again and be gone on with.
+        if record and overtaken and remember and (cluster.primary or refused is None):
+            self._state.close(record, overtaken)
         return Plan(
             kind=kind,
             cluster=cluster,
             old=old,
             new=new,
             gates=tuple(found),
-            refused=refusal(found, cluster),
+            refused=refused,
             data_loss_allowed=allowed,
             reason=reason,
             asked_for=new.name if new and to else None,
+            overtakes=overtaken,
         )
 
     def _last_primary(self, cluster: Cluster) -> Node | None:
@@ -212,7 +217,9 @@ class Failover:
             raise plan.refused
         if plan.new is None:
             raise InvalidInput("There is nobody to promote.")
-        return Run(
+        if plan.overtakes is not None:
+            told(f"Planned anew: {plan.overtakes}.")
+        outcome = Run(
             self._driver,
             self._state,
             self._application,
@@ -220,6 +227,8 @@ class Failover:
             plan.resumed or self._begun(plan, plan.new),
             told,
         ).all()
+        self.observe()  # so that the next failover knows for whom this primary's commits wait
+        return outcome
 
     def _begun(self, plan: Plan, new: Node) -> Record:
         now = self._clock()
@@ -241,6 +250,7 @@ class Failover:
             reason=plan.reason,
             data_loss_allowed=plan.data_loss_allowed,
             asked_for=plan.asked_for,
+            overtakes=plan.overtakes,
         )
 
 
@@ -252,6 +262,28 @@ def _as_before(record: Record, cluster: Cluster) -> bool:
         and primary.name == record.old
         and (primary.timeline or 0) <= record.timeline
     )
+
+
+def _overtaken(record: Record, cluster: Cluster) -> str | None:
+    """
+    Why an unfinished failover cannot be gone on with: the primary that it made is none any more,
+    or somebody else made another. None where the world is as it left it.
+    """
+    begun = f"the failover to {record.new} of {record.started_at[:19]} UTC was left behind"
+    primary = cluster.primary
+    if primary is not None:
+        newer = (primary.timeline or 0) > record.timeline
+        if newer and primary.name != record.new:
+            return f"{begun}: {primary.name} is primary on timeline {primary.timeline}"
+        return None
+    promoted = record.done("promote") or any(
+        (node.timeline or 0) > record.timeline for node in cluster.nodes
+    )
+    if not promoted or cluster.writable:
+        return None
+    new = cluster.node(record.new)
+    told = (new.problem or new.role) if new else "not there any more"
+    return f"{begun}: it became primary, and is none now ({told})"
 
 
 def _recalled(node: Node, before: dict[str, Any] | None, cluster: Cluster, now: datetime) -> Node:

@@ -311,13 +311,16 @@ def _lag(cluster: Cluster, kind: Kind, old: Node | None, candidate: Node) -> Gat
     told = f"{candidate.name} is {behind} bytes and {seconds:.1f} s behind"
     if kind is Kind.PROMOTE:
         # Nobody tells how far the dead primary was; but no other standby may know more.
-        ahead = max((node for node in cluster.standbys), key=_position, default=candidate)
+        ahead = max(cluster.standbys, key=_position, default=candidate)
         missing = _position(ahead) - candidate.facts.position
         if missing > 0:
+            more = f"{ahead.name} has {missing} bytes more than {candidate.name}"
+            if _has_all_acknowledged(cluster, candidate):
+                return Gate("lag", True, f"{more}, of which no client was ever told")
             return Gate(
                 "lag",
                 False,
-                f"{ahead.name} has {missing} bytes more than {candidate.name}",
+                more,
                 loses=True,
                 kind=DataLossPossible,
             )
@@ -328,6 +331,22 @@ def _lag(cluster: Cluster, kind: Kind, old: Node | None, candidate: Node) -> Gat
         most = f"at most {MOST_BEHIND_BYTES} bytes and {MOST_BEHIND_S:g} s are accepted"
         return Gate("lag", False, f"{told}; {most}")
     return Gate("lag", True, told)
+
+
+def _has_all_acknowledged(cluster: Cluster, candidate: Node) -> bool:
+    """
+    Whether nothing was acknowledged that this standby lacks: every commit waited for it.
+
+    Only the manager's store proves it, which names a standby after it has caught up and forgets it
+    before commits stop waiting. What a dead primary once said of it may have changed since; and of
+    a quorum any other member may have confirmed, so there the one with the most counts.
+    """
+    return (
+        cluster.strict
+        and cluster.driver != "streaming"
+        and candidate.sync == "sync"
+        and candidate.sync_as_of is None
+    )
 
 
 def _position(node: Node) -> int:

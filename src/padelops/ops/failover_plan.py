@@ -58,6 +58,7 @@ class Plan:
     Attributes:
         refused: what it is refused with; None where it may begin.
         resumed: the unfinished failover that it goes on with.
+        overtakes: the unfinished failover that it does not go on with, and why.
     """
 
     kind: Kind
@@ -70,6 +71,7 @@ class Plan:
     reason: str
     asked_for: str | None = None
     resumed: Record | None = None
+    overtakes: str | None = None
 
     def as_json(self) -> dict[str, Any]:
         return {
@@ -79,6 +81,7 @@ class Plan:
             "from": self.old.name if self.old else None,
             "to": self.new.name if self.new else None,
             "resumes": self.resumed.id if self.resumed else None,
+            "overtakes": self.overtakes,
             "data_loss_allowed": self.data_loss_allowed,
             "gates": [gate.as_json() for gate in self.gates],
             "nodes": [node.as_json() for node in self.cluster.nodes],

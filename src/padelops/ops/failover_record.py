@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 UNFINISHED = frozenset({"running", "partly", "unknown"})
+OVERTAKEN = "overtaken"
 
 
 @dataclass(slots=True, kw_only=True)
@@ -59,6 +60,7 @@ class Record:
     reason: str
     data_loss_allowed: bool
     asked_for: str | None = None
+    overtakes: str | None = None
     status: str = "running"
     steps: list[Step] = field(default_factory=list)
     remaining: list[str] = field(default_factory=list)
@@ -140,6 +142,12 @@ class FailoverState:
     def keep(self, record: Record) -> None:
         """Have the record on disk before going on."""
         self._write("failover.json", record.as_json())
+
+    def close(self, record: Record, why: str) -> None:
+        """Have it on disk that this failover will not be finished; its steps stay as they were."""
+        record.status = OVERTAKEN
+        record.remaining = [*record.remaining, why]
+        self.keep(record)
 
     def remembered(self) -> dict[str, dict[str, Any]]:
         """By address: the name and the data folder that each server had when it answered last."""
