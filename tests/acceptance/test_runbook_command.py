@@ -172,7 +172,7 @@ def test_a_person_at_a_terminal_is_asked(environment: dict[str, str]) -> None:
     os.close(parent)
 
     assert 0 == running.returncode
-    assert b"Look at: Who opened it" in said
+    assert b"Look at: Who opened it" in said, said
     assert b"$ padelops breakers list" in said
     assert "ana says so" in " ".join(out.split())
 

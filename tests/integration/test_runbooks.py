@@ -315,7 +315,7 @@ def test_a_court_sold_twice_stops_all_bookings_until_a_person_has_decided(
     ran = runbook("double_booking")
 
     assert ("failed", "proof") == (ran.journal.status, ran.journal.entries[-1].step)
-    assert "no_double_booking: 1" in ran.journal.entries[-1].told
+    assert "no_double_booking: 1" in ran.journal.entries[-1].seen
     with pytest.raises(BreakerOpen):
         another_desk().book(COURT, "2026-12-02T18:00", player="Leo Paz")
 
@@ -383,7 +383,7 @@ def test_a_cluster_that_is_whole_one_without_standby_and_one_with_two_primaries(
 
     assert ("whole", "failed") == (alone.journal.entries[-1].step, alone.journal.status)
     assert ("one", "failed") == (two.journal.entries[-1].step, two.journal.status)
-    assert "Two servers take writes" in two.journal.entries[-1].told
+    assert "Two servers take writes" in two.journal.entries[-1].seen
     with open_desk(runbook.settings) as desk, pytest.raises(BreakerOpen):
         desk.book(COURT, AT_SIX, player="Ana Ruiz")
 

@@ -67,14 +67,13 @@ def dry_run_pieces(found: DryRun) -> Iterator[Piece]:
 
 def ran_pieces(ran: Ran) -> Iterator[Piece]:
     yield Table(
-        ["step", "outcome", "s", "what its check said", "what was done"],
+        ["step", "outcome", "s", "what was seen and done"],
         [
             [
                 entry.step,
                 f"{entry.outcome} earlier" if entry.earlier else entry.outcome,
                 f"{entry.seconds:.1f}",
-                entry.seen,
-                entry.told,
+                entry.story,
             ]
             for entry in ran.journal.entries
         ],

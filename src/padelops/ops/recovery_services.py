@@ -59,8 +59,13 @@ class AskHealth(Operation):
 
     def check(self, site: Site) -> Seen:
         report = site.health(self.checks)
-        bad = [one for one in report.findings if one.verdict is not Verdict.OK]
-        told = " ".join(f"{one.check} {one.verdict.word}: {one.answer.message}" for one in bad)
+        # What one thing has caused is said once: all checks of a dead database say the same.
+        bad: dict[str, list[str]] = {}
+        for one in report.findings:
+            if one.verdict is not Verdict.OK:
+                said = bad.setdefault(f"{one.verdict.word}: {one.answer.message}", [])
+                said.append(one.check)
+        told = " ".join(f"{', '.join(checks)} {said}" for said, checks in bad.items())
         all_well = " ".join(one.answer.message for one in report.findings[:2])
         if len(report.findings) > len(report.findings[:2]):
             all_well = f"all {len(report.findings)} checks are ok"

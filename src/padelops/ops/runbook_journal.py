@@ -51,6 +51,11 @@ class Entry:
     left_s: float = 0.0
     earlier: bool = False
 
+    @property
+    def story(self) -> str:
+        """What was seen and done, in whole sentences."""
+        return " ".join(sentence(part) for part in (self.seen, self.told) if part)
+
 
 @dataclass(slots=True, kw_only=True)
 class Journal:
@@ -175,6 +180,12 @@ def begun(runbook: str, *, actor: str, now: datetime) -> Journal:
 def as_evidence(journal: Journal) -> dict[str, Any]:
     """What the database keeps of a run."""
     return {"status": journal.status, "steps": [asdict(entry) for entry in journal.entries]}
+
+
+def sentence(text: str) -> str:
+    """With one full stop behind it, whoever wrote it."""
+    bare = text.strip().rstrip(" :;,")
+    return bare if bare.endswith((".", "?", "!")) else f"{bare}."
 
 
 def _held_by(name: str, text: bytes, now: datetime) -> LockHeld:

@@ -29,7 +29,7 @@ from padelops.errors import (
 )
 from padelops.ops.locks import operator_lock
 from padelops.ops.recovery import REASON
-from padelops.ops.runbook_journal import Entry, Journal, as_evidence, begun
+from padelops.ops.runbook_journal import Entry, Journal, as_evidence, begun, sentence
 from padelops.store import audit, operator_runs
 
 if TYPE_CHECKING:
@@ -246,7 +246,7 @@ class RunbookRun:
             if step.operation is not None and step.operation.acts:
                 lock.may_be_back()
         except PadelopsError as exc:
-            failed, entry.told = exc, str(exc)
+            failed, entry.told = exc, exc.facts.get("short", str(exc))
         finally:
             ended = self.steady()
             entry.seconds = round(ended - began, 2)
@@ -254,7 +254,7 @@ class RunbookRun:
             entry.seen, entry.told = entry.seen[:LONGEST_TOLD], entry.told[:LONGEST_TOLD]
             self.journals.keep(journal)
         self._say(
-            f"    {entry.outcome} in {entry.seconds:.1f} s, {self._left(entry)}: {_why(entry)}"
+            f"    {entry.outcome} in {entry.seconds:.1f} s, {self._left(entry)}: {entry.story}"
         )
         return failed
 
@@ -268,17 +268,18 @@ class RunbookRun:
         if not operation.acts:
             if seen.holds:
                 return "done", ""
-            raise NotSo(f"Not as it must be: {_sentence(seen.told)}")
+            short = "Not as it must be."
+            raise NotSo(f"{short[:-1]}: {sentence(seen.told)}", short=short)
         if seen.holds:
             return "holds", "Nothing had to be done."
-        if operation.risky and not self.onlooker.agrees(f"{_sentence(seen.told)} {step.title}?"):
+        if operation.risky and not self.onlooker.agrees(f"{sentence(seen.told)} {step.title}?"):
             raise SafetyGate("Not confirmed, so it was not done.")
         did = operation.act(self.site, f"{REASON} {self.runbook.name}: {step.title}"[:200])
         entry.told = did
         proved = _until(operation, self.site, operation.patience_s, verify=True)
         if not proved.holds:
-            raise NotSo(f"{_sentence(did)} But then: {_sentence(proved.told)}")
-        return "done", f"{_sentence(did)} Verified: {_sentence(proved.told)}"
+            raise NotSo(f"{sentence(did)} But then: {sentence(proved.told)}")
+        return "done", f"{sentence(did)} Verified: {sentence(proved.told)}"
 
     def _asked(self, step: Step) -> tuple[str, str]:
         """A step for a person: prompted where somebody is there, else left with a note."""
@@ -289,7 +290,7 @@ class RunbookRun:
         if answer is Answer.DONE:
             return "done", f"{self.site.origin.actor} says so: {step.person.done_when}"
         why = "Nobody is there to ask" if answer is None else "Put off"
-        return "skipped", f"{why}; a person still has to: {' '.join(step.person.look_at)}"
+        return "skipped", f"{why}. Left to a person, until: {step.person.done_when}"
 
     def _planned(self, step: Step) -> Planned:
         operation = step.operation
@@ -454,13 +455,3 @@ def _keep(site: Site, journal: Journal) -> None:
 
 def _passed(entry: Entry) -> bool:
     return entry.outcome in {"done", "holds"}
-
-
-def _why(entry: Entry) -> str:
-    return " ".join(_sentence(part) for part in (entry.seen, entry.told) if part)
-
-
-def _sentence(text: str) -> str:
-    """With one full stop behind it, whoever wrote it."""
-    bare = text.strip().rstrip(" :;,")
-    return bare if bare.endswith((".", "?", "!")) else f"{bare}."
