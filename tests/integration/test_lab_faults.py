@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import json
 import mailbox
-from typing import TYPE_CHECKING
+import os
+import subprocess
+import sys
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from padelops.lab import observing, processes
+from padelops.lab import observing, processes, servers
+from padelops.lab.cluster import data_folder
 from padelops.lab.faults import CannotBreak, Faults
 from padelops.lab.planning import Wish
-from padelops.settings import Settings
+from padelops.settings import PREFIX, Settings
 from padelops.wiring import open_desk
 from testbed.labs import lacks, running_lab
 from testbed.waiting import until
@@ -139,15 +143,39 @@ def test_undoing_twice_does_no_harm(lab: Lab, faults: Faults) -> None:
     assert [] == [p for p in lab.look().problems if "frozen" in p]
 
 
-def test_a_plain_pair_has_a_primary_and_a_standby() -> None:
+def test_a_plain_pair_has_a_primary_and_a_standby(tmp_path: Path) -> None:
     """
-    Without Patroni: one takes writes, one follows, and the address leads to the first.
+    Without Patroni: one takes writes, one follows, and the address leads to the first. After a
+    switchover, and after a death, the old primary is back as a standby: `lab env` says how.
     """
     with running_lab(Wish(nodes=2, kind="pair", store="none", bare=True)) as pair:
         found = pair.look()
         with open_desk(settings_of(pair)) as desk:
             clubs = desk.clubs()
+        given = pair.state().variables
+        lacking = {name: value for name, value in os.environ.items() if PREFIX not in name}
 
+        def failover(*arguments: str) -> dict[str, Any]:
+            done = subprocess.run(
+                [sys.executable, "-m", "padelops", "failover", *arguments, "--json"],
+                env=lacking | given | {"PADELOPS_HOME": str(tmp_path)},
+                capture_output=True, text=True, check=False, timeout=100,
+            )  # fmt: skip
+            return {"exit": done.returncode, "said": done.stderr, **json.loads(done.stdout)}
+
+        there = failover("switchover", "--yes")
+        after = pair.look()
+        (dead,) = after.leaders
+        servers.end([data_folder(pair.folder, pair.state().node(dead))])
+        back = failover("promote", "--yes")
+        last = pair.look()
+
+    assert (0, "n1", "n2") == (there["exit"], there["old"], there["new"]), there
+    assert ["n2"] == after.leaders
+    assert [] == after.problems
+    assert (0, "n2", "n1") == (back["exit"], back["old"], back["new"]), back
+    assert ["n1"] == last.leaders
+    assert [] == last.problems
     assert [True, False] == [node.writable for node in found.nodes]
     assert ["primary", "standby"] == [node.role for node in found.nodes]
     assert [] == found.problems

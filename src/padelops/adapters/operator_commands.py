@@ -2,7 +2,8 @@
 What an operator has us run at a machine we cannot reach: cutting a server off, bringing it back.
 
 Without a shell, without input, bounded in time. Its environment tells which server is meant:
-`PADELOPS_NODE`, `PADELOPS_NODE_ADDRESS`, and `PADELOPS_PRIMARY_ADDRESS` for the new primary's.
+`PADELOPS_NODE`, `PADELOPS_NODE_ADDRESS`, `PADELOPS_PRIMARY_ADDRESS` for the new primary's, and
+`PADELOPS_SLOT` for the replication slot that was made for it there, if there is one.
 """
 
 from __future__ import annotations
@@ -22,7 +23,9 @@ TIMEOUT_S = 60
 LONGEST_WORD = 300
 
 
-def run_command(command: str, variable: str, node: Node, new: Node | None = None) -> None:
+def run_command(
+    command: str, variable: str, node: Node, new: Node | None = None, *, slot: str | None = None
+) -> None:
     """
     Run the command that a setting holds, about this node.
 
@@ -43,6 +46,7 @@ def run_command(command: str, variable: str, node: Node, new: Node | None = None
                 "PADELOPS_NODE": node.name,
                 "PADELOPS_NODE_ADDRESS": str(node.address),
                 "PADELOPS_PRIMARY_ADDRESS": str(new.address) if new else "",
+                "PADELOPS_SLOT": slot or "",
             },
         )
     except (OSError, ValueError) as exc:

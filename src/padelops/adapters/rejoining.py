@@ -17,18 +17,14 @@ import time
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from padelops.adapters.postgres_account import account_for, refuse_strangers
+from padelops.adapters.postgres_account import Account, account_for, refuse_strangers
 from padelops.adapters.postgres_cluster import made_by_major
 from padelops.adapters.postgres_passwords import without_password
 from padelops.adapters.postgres_programs import Programs, bindirs_in_wheel
 from padelops.adapters.postgres_troubles import last_complaint, told_plainly
 from padelops.adapters.postmaster import Postmaster, bury_children, children, let_go
 from padelops.errors import DatabaseUnavailable, SafetyGate
-
-if TYPE_CHECKING:
-    from padelops.adapters.postgres_account import Account
 
 STOP_TIMEOUT_S = 10
 START_TIMEOUT_S = 30
@@ -97,18 +93,37 @@ def rejoin(
         account = account_for(data)
         programs = _programs(major, bindir, account, data)
         command = started_as(data)
-        stop(data)
-        own = {name: (data / name).read_bytes() for name in OWN_FILES if (data / name).exists()}
-        kept, why = None, "as asked"
-        with without_password(primary, data.parent, account) as source:
-            trouble = why if copy else _rewind(programs, data, source, account)
-        if trouble is not None:
-            with without_password(follow or primary, data.parent, account) as source:
-                kept, why = _copied(programs, data, source, account), trouble
-        for name, content in own.items():
-            _write(data / name, content, account)
-        _follow(data, follow or primary, slot, sync_names, account)
+        done = made_standby(
+            data, programs, account,
+            primary=primary, follow=follow, slot=slot, sync_names=sync_names, copy=copy,
+        )  # fmt: skip
         start(data, command, programs, account)
+    return done
+
+
+def made_standby(
+    data: Path,
+    programs: Programs,
+    account: Account,
+    *,
+    primary: str,
+    follow: str | None = None,
+    slot: str | None = None,
+    sync_names: str = "",
+    copy: bool = False,
+) -> Rejoined:
+    """The same without starting it, for those who start their servers in a way of their own."""
+    stop(data)
+    own = {name: (data / name).read_bytes() for name in OWN_FILES if (data / name).exists()}
+    kept, why = None, "as asked"
+    with without_password(primary, data.parent, account) as source:
+        trouble = why if copy else _rewind(programs, data, source, account)
+    if trouble is not None:
+        with without_password(follow or primary, data.parent, account) as source:
+            kept, why = _copied(programs, data, source, account), trouble
+    for name, content in own.items():
+        _write(data / name, content, account)
+    _follow(data, follow or primary, slot, sync_names, account)
     return Rejoined(f"copied ({why})" if kept else "rewound", kept)
 
 
@@ -181,7 +196,9 @@ def keep_down(data: Path) -> None:
     """
     with told_plainly(data.parent):
         refuse_strangers(data)
-        account = account_for(data)
+        # Root's data, as in a user namespace, stays root's: its server would not see another's.
+        owner = data.stat().st_uid
+        account = account_for(data) if owner else Account(owner, data.stat().st_gid, "root")
         # Before the end: a supervisor may start it again at once.
         _write(data / "standby.signal", b"", account)
         stop(data, politely=False)

@@ -185,7 +185,7 @@ class StreamingDriver:
                 if slot:
                     nodes.have_slot(tx, slot)
             if self._rejoin_command:
-                run_command(self._rejoin_command, REJOIN, old, new)
+                run_command(self._rejoin_command, REJOIN, old, new, slot=slot)
                 return f"{REJOIN} ended with 0"
             if data := _local_data(old):
                 done = rejoin(

@@ -7,6 +7,8 @@ connection whose other side has fallen silent, which no statement timeout does.
 
 from __future__ import annotations
 
+import shlex
+import sys
 from typing import TYPE_CHECKING
 from urllib.parse import quote, urlencode
 
@@ -45,6 +47,9 @@ def variables(folder: Folder, state: State) -> dict[str, str]:
         found["PADELOPS_PATRONI_URLS"] = ",".join(
             f"http://127.0.0.1:{node.rest_port}" for node in state.nodes
         )
+    else:
+        words = (sys.executable, "-m", "padelops.lab.rejoining", str(folder.path))
+        found["PADELOPS_REJOIN_COMMAND"] = shlex.join(words)
     if state.store == "etcd":
         found["PADELOPS_ETCD_URLS"] = f"http://127.0.0.1:{state.store_port}/{NAMESPACE}"
     return found

@@ -15,6 +15,8 @@ from padelops.lab.processes import NotStarted, environment
 from padelops.lab.state import Process
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from padelops.lab.folder import Folder
     from padelops.lab.runner import Runner
     from padelops.lab.state import Node, State
@@ -26,7 +28,13 @@ def process(folder: Folder, node: Node, runner: Runner) -> Process:
     return Process(
         name=node.name,
         command=runner.command(
-            runner.programs.bindir / "postgres", "-D", data, "-p", str(node.postgres_port)
+            runner.programs.bindir / "postgres",
+            "-D",
+            data,
+            "-p",
+            str(node.postgres_port),
+            "-c",
+            f"cluster_name={node.name}",
         ),
         environment=environment(folder.path),
         log=folder.log(node.name),
@@ -67,17 +75,25 @@ def make_standby(folder: Folder, node: Node, primary: Node, runner: Runner) -> N
     data = data_folder(folder, node)
     if (data / "PG_VERSION").exists():
         return
-    # The copy keeps this path in its settings, so it must be the node's own file.
-    pgpass = folder.keep(f"nodes/{node.name}/pgpass", "".join(f"{x}\n" for x in _passwords(folder)))
-    runner.give(pgpass.parent)
-    source = (
-        f"host=127.0.0.1 port={primary.postgres_port} user={REPLICATION} dbname=postgres "
-        f"passfile={pgpass} application_name={node.name}"
-    )
+    runner.give(own_passwords(folder, node).parent)
+    source = to_follow(folder, node, primary)
     _run(
         runner, "pg_basebackup", "-D", str(data), "-d", source, "-R", "-C", "-S", node.name,
         "-X", "stream", "-c", "fast", "--no-sync",
     )  # fmt: skip
+
+
+def own_passwords(folder: Folder, node: Node) -> Path:
+    """The passwords in a file of the node's own: its settings keep the path."""
+    return folder.keep(f"nodes/{node.name}/pgpass", folder.pgpass.read_text())
+
+
+def to_follow(folder: Folder, node: Node, primary: Node, *, role: str = REPLICATION) -> str:
+    """Where a node finds its primary."""
+    return (
+        f"host=127.0.0.1 port={primary.postgres_port} user={role} dbname=postgres "
+        f"passfile={folder.node(node.name) / 'pgpass'} application_name={node.name}"
+    )
 
 
 def _passwords(folder: Folder) -> list[str]:
