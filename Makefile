@@ -1,7 +1,8 @@
 # Everything here needs only Python 3.11 or newer and PyPI; each target does its own set-up.
 #
 #   make demo          the main job on a real database, in seconds
-#   make test          every test; `make test ARGS="-k pricing"` runs a part of it
+#   make test          every test but those; `make test ARGS="-k pricing"` runs a part of it
+#   make test-cluster  those that break whole clusters and restore backups (minutes)
 #   make lint          style, types, import directions
 #   make bench         the booking core beside pgbench and psycopg, as ratios (minutes)
 #   make load          a database, a server and Locust; SHAPE=evening picks a day's shape (minutes)
@@ -17,13 +18,16 @@ ARGS ?=
 # Two workers for two cores; each has its own PostgreSQL.
 WORKERS ?= 2
 
-.PHONY: demo test test-15 lint bench bench-quick bench-validate bench-http load load-short failover-matrix failover-matrix-quick schema-shape constraints clean
+.PHONY: demo test test-cluster test-15 lint bench bench-quick bench-validate bench-http load load-short failover-matrix failover-matrix-quick schema-shape constraints clean
 
 demo: $(VENV)/installed
 	$(BIN)/padelops demo --yes
 
 test: $(VENV)/installed-dev
 	$(BIN)/python -m pytest -n $(WORKERS) $(ARGS)
+
+test-cluster: $(VENV)/installed-dev
+	$(BIN)/python -m pytest -n $(WORKERS) -m cluster $(ARGS)
 
 # The same tests of SQL, locks and transactions on the system's PostgreSQL.
 test-15: $(VENV)/installed-dev

@@ -91,6 +91,7 @@ child.wait()
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "cluster: breaks real servers for long; make test-cluster")
     config.addinivalue_line("markers", "needs(*programs): programs that the test cannot do without")
 
 

@@ -11,6 +11,8 @@ import subprocess
 import sys
 from typing import TYPE_CHECKING, Any
 
+import pytest
+
 from testbed.pair import children_of
 
 if TYPE_CHECKING:
@@ -93,6 +95,7 @@ def test_a_switchover_at_the_command_line(pair: Pair) -> None:
     assert "promote: done" in said
 
 
+@pytest.mark.cluster
 def test_a_dead_primary_and_a_rejoin_that_remains(pair: Pair) -> None:
     """
     6 with what remains and how; running it again finishes it, with 0.
@@ -109,6 +112,7 @@ def test_a_dead_primary_and_a_rejoin_that_remains(pair: Pair) -> None:
     assert (0, "done") == (code, document["status"])
 
 
+@pytest.mark.cluster
 def test_killed_between_fence_and_promotion(pair: Pair) -> None:
     """
     Kill -9 in the middle leaves a record and no lock: the next run goes on.
@@ -145,6 +149,7 @@ def test_no_cluster(pair: Pair) -> None:
     assert (2, "invalid_input") == (code, document["error"]["code"])
 
 
+@pytest.mark.cluster
 def test_what_the_settings_promise(pair: Pair) -> None:
     """
     Asked of the running servers: what breaks the promise is critical, and named. (Tests do

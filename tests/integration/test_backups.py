@@ -77,6 +77,7 @@ def test_a_backup_while_bookings_run(pair: Pair, folder: Path) -> None:
     assert [backup.folder] == list(folder.iterdir())
 
 
+@pytest.mark.cluster
 def test_the_monthly_test_leaves_nothing_behind(pair: Pair) -> None:
     """
     One command: backed up, restored elsewhere, asked it all; the live database is as it was.
@@ -136,6 +137,7 @@ def test_a_backup_that_was_damaged(backup: Backup) -> None:
     assert ["base/evil is not in the manifest"] == list(damage(data))
 
 
+@pytest.mark.cluster
 def test_a_damaged_backup_is_not_restored(pair: Pair, backup: Backup) -> None:
     """
     Neither with a changed file nor with a log that cannot be replayed.
@@ -164,6 +166,7 @@ def test_nothing_is_restored_over_anything(pair: Pair, backup: Backup) -> None:
     assert pair.ask(pair.a, "SELECT count(*) FROM claims")
 
 
+@pytest.mark.cluster
 def test_a_backup_of_broken_data(pair: Pair, folder: Path) -> None:
     """
     A faithful copy of data that breaks an invariant is no good backup: critical, with the check.
@@ -179,6 +182,7 @@ def test_a_backup_of_broken_data(pair: Pair, folder: Path) -> None:
     assert any("violations" in problem for problem in done.problems)
 
 
+@pytest.mark.cluster
 def test_a_backup_that_lacks_what_there_was(pair: Pair, backup: Backup) -> None:
     """
     Fewer reservations than there were when it began is a loss, and is told in numbers.
@@ -193,6 +197,7 @@ def test_a_backup_that_lacks_what_there_was(pair: Pair, backup: Backup) -> None:
     assert any("1 claims were restored; there were 6 to 6" in told for told in done.problems)
 
 
+@pytest.mark.cluster
 def test_a_role_that_may_not_replicate(pair: Pair, folder: Path) -> None:
     """
     The server gives no backup: said with what is missing, and no half a backup stays.
@@ -204,6 +209,7 @@ def test_a_role_that_may_not_replicate(pair: Pair, folder: Path) -> None:
     assert [] == list(folder.iterdir())
 
 
+@pytest.mark.cluster
 def test_a_disk_that_is_too_small(
     pair: Pair, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -217,6 +223,7 @@ def test_a_disk_that_is_too_small(
     assert [] == list(folder.iterdir())
 
 
+@pytest.mark.cluster
 def test_a_folder_that_is_no_backup(pair: Pair, tmp_path: Path) -> None:
     """
     Said in one line that names what makes one.

@@ -88,6 +88,7 @@ def test_a_planned_switchover(failover: Failover, settings: Settings) -> None:
     assert "sync" in {node.sync for node in failover.observe().standbys}
 
 
+@pytest.mark.cluster
 def test_a_dead_leader_does_not_cost_its_lease(
     lab: Lab, failover: Failover, settings: Settings
 ) -> None:
@@ -131,6 +132,7 @@ def test_what_the_labs_settings_promise(settings: Settings) -> None:
     assert all(outage.within for outage in found.outages)
 
 
+@pytest.mark.cluster
 def test_a_paused_manager(failover: Failover) -> None:
     """
     A planned switchover is refused while Patroni is paused, with that as the reason.
@@ -155,6 +157,7 @@ def test_a_manager_that_cannot_be_reached(settings: Settings) -> None:
         change(failover)
 
 
+@pytest.mark.cluster
 def test_a_store_that_does_not_answer(lab: Lab, failover: Failover, settings: Settings) -> None:
     """
     With etcd stopped bookings go on, and a planned switchover is refused with that reason.

@@ -84,6 +84,7 @@ def test_a_switchover_and_back(pair: Pair, failover: Failover) -> None:
     )
 
 
+@pytest.mark.cluster
 def test_bookings_go_on_through_a_switchover(pair: Pair, failover: Failover) -> None:
     """
     The same desk books before and after on connections that died meanwhile; all acknowledged ones
@@ -97,6 +98,7 @@ def test_bookings_go_on_through_a_switchover(pair: Pair, failover: Failover) -> 
     assert [] == booking.keys_used_twice()
 
 
+@pytest.mark.cluster
 @pytest.mark.parametrize("death", ["killed", "stopped"])
 def test_a_primary_that_died(pair: Pair, failover: Failover, death: str) -> None:
     """
@@ -172,6 +174,7 @@ def test_an_asynchronous_standby(pair: Pair, failover: Failover) -> None:
     assert "court is full" == pair.ask(pair.b, noted)["reason"]
 
 
+@pytest.mark.cluster
 def test_a_standby_that_lags(pair: Pair, failover: Failover) -> None:
     """
     Refused with the bytes it lacks; nothing was touched.
@@ -190,6 +193,7 @@ def test_a_standby_that_lags(pair: Pair, failover: Failover) -> None:
     assert "off" == pair.ask(pair.a, "SHOW transaction_read_only")
 
 
+@pytest.mark.cluster
 def test_a_standby_that_never_catches_up(
     pair: Pair, failover: Failover, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -215,6 +219,7 @@ def test_a_standby_that_never_catches_up(
     assert pair.ask(pair.b, "SELECT pg_is_in_recovery()")
 
 
+@pytest.mark.cluster
 def test_an_old_primary_that_does_not_rejoin(
     pair: Pair, failover: Failover, tmp_path: Path
 ) -> None:
@@ -239,6 +244,7 @@ def test_an_old_primary_that_does_not_rejoin(
     assert 1 == pair.ask(pair.b, "SELECT count(*) FROM audit_entries WHERE action ^@ 'failover'")
 
 
+@pytest.mark.cluster
 def test_a_failover_that_was_cut_off_after_the_fence(
     pair: Pair, failover: Failover, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -264,6 +270,7 @@ def test_a_failover_that_was_cut_off_after_the_fence(
     assert ["b"] == [node.name for node in failover.observe().writable]
 
 
+@pytest.mark.cluster
 def test_a_fenced_primary_acknowledges_nothing(pair: Pair, failover: Failover) -> None:
     """
     New sessions are read-only, old ones are gone, and who lifts that is never told "done".
@@ -324,6 +331,7 @@ def test_one_failover_at_a_time(pair: Pair, failover: Failover) -> None:
     assert 0 <= caught.value.facts["age_s"]
 
 
+@pytest.mark.cluster
 def test_a_server_that_cannot_be_fenced(pair: Pair, failover: Failover) -> None:
     """
     Without any means to fence the dead one nobody is promoted: it might come back.
@@ -335,6 +343,7 @@ def test_a_server_that_cannot_be_fenced(pair: Pair, failover: Failover) -> None:
     assert pair.ask(pair.b, "SELECT pg_is_in_recovery()")
 
 
+@pytest.mark.cluster
 def test_a_fence_command_that_fails(pair: Pair) -> None:
     """
     Its last words are told, and nobody is promoted.
@@ -349,6 +358,7 @@ def test_a_fence_command_that_fails(pair: Pair) -> None:
     assert pair.ask(pair.b, "SELECT pg_is_in_recovery()")
 
 
+@pytest.mark.cluster
 def test_an_old_primary_that_cannot_be_rewound(
     pair: Pair, failover: Failover, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -364,6 +374,7 @@ def test_an_old_primary_that_cannot_be_rewound(
     assert 1 == len(list((pair.home / "a").glob("data.before-*")))
 
 
+@pytest.mark.cluster
 def test_a_standby_that_nobody_could_ask(pair: Pair, failover: Failover) -> None:
     """
     With the only standby gone there is no candidate, and that is the reason given.
@@ -380,6 +391,7 @@ def test_a_standby_that_nobody_could_ask(pair: Pair, failover: Failover) -> None
         pass
 
 
+@pytest.mark.cluster
 def test_a_synchronous_standby_that_is_lost(pair: Pair) -> None:
     """
     A booking ends with its budget, as unknown; its key settles it once a standby confirms again.
@@ -407,6 +419,7 @@ def test_a_synchronous_standby_that_is_lost(pair: Pair) -> None:
     assert 1 == pair.ask(pair.a, "SELECT count(*) FROM claims WHERE idempotency_key = 'k'")
 
 
+@pytest.mark.cluster
 def test_connections_that_outlive_their_primary(pair: Pair) -> None:
     """
     A pooled connection to a server that became read-only fails once, and is not lent again: the
@@ -436,6 +449,7 @@ def found(desk: Desk) -> list[int]:
     return [one.id for one in desk.search(SearchRequest()).reservations]
 
 
+@pytest.mark.cluster
 def test_reads_from_a_replica(pair: Pair) -> None:
     """
     A search comes from the replica while what it tells is fresh enough, else from the primary;
@@ -468,6 +482,7 @@ def replayed(desk: Desk) -> bool:
         return False
 
 
+@pytest.mark.cluster
 def test_a_primary_that_stops_answering(pair: Pair) -> None:
     """
     Stopped in the middle of a conversation: whoever waits is let go, and told what nobody knows.

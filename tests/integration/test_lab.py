@@ -109,6 +109,7 @@ def test_another_kind_of_lab_is_refused(lab: Lab) -> None:
     assert "of another kind" in done.stderr
 
 
+@pytest.mark.cluster
 def test_up_brings_back_what_died(lab: Lab) -> None:
     """
     A killed Patroni comes back by `up`; meanwhile `status` says what is away.
@@ -126,6 +127,7 @@ def test_up_brings_back_what_died(lab: Lab) -> None:
     assert 0 == back.returncode, back.stdout
 
 
+@pytest.mark.cluster
 def test_a_killed_start_is_cleared_away(lab: Lab) -> None:
     """
     `up` killed in the middle leaves processes; `down` ends each of them and removes the folder.

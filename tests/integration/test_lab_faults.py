@@ -65,6 +65,7 @@ def test_a_card_booking_goes_through_the_whole_lab(lab: Lab, demo_clubs: Path) -
     assert "ana@padelops.example" in str(mail["To"])
 
 
+@pytest.mark.cluster
 def test_a_killed_primary_is_replaced_and_comes_back_as_a_standby(lab: Lab, faults: Faults) -> None:
     """
     Another node leads on a new timeline; the old one follows it and takes no writes.
@@ -83,6 +84,7 @@ def test_a_killed_primary_is_replaced_and_comes_back_as_a_standby(lab: Lab, faul
     assert mine.timeline == before + 1
 
 
+@pytest.mark.cluster
 def test_a_node_that_is_cut_off_lives_and_answers_nobody(lab: Lab, faults: Faults) -> None:
     """
     Neither its PostgreSQL nor its Patroni can be reached, its processes run, and it comes back.
@@ -105,6 +107,7 @@ def test_a_node_that_is_cut_off_lives_and_answers_nobody(lab: Lab, faults: Fault
     assert back.writable is False
 
 
+@pytest.mark.cluster
 def test_losing_the_store_interrupts_nothing(lab: Lab, faults: Faults, demo_clubs: Path) -> None:
     """
     With etcd killed the nodes agree among themselves (failsafe): bookings go on.
@@ -143,6 +146,7 @@ def test_undoing_twice_does_no_harm(lab: Lab, faults: Faults) -> None:
     assert [] == [p for p in lab.look().problems if "frozen" in p]
 
 
+@pytest.mark.cluster
 def test_a_plain_pair_has_a_primary_and_a_standby(tmp_path: Path) -> None:
     """
     Without Patroni: one takes writes, one follows, and the address leads to the first. After a
