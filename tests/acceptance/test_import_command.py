@@ -125,6 +125,33 @@ def test_what_could_not_go_in_is_told_listed_and_tried_again(
     }
 
 
+def test_a_row_of_a_csv_file_that_could_not_go_in_is_found_again(
+    run: Callable[..., Ended], tmp_path: Path
+) -> None:
+    """
+    By its file and line, also behind a row of several lines; and it says what helps which row.
+    """
+    run(written(tmp_path, *place()))
+    file = tmp_path / "old.csv"
+    file.write_text(
+        "club,court,start,minutes,player_name,total,created_at,notes\n"
+        'padel-norte,1,2027-02-01T10:00,60,Ana,300.00,2024-01-01T00:00:00Z,"two\nlines"\n'
+        "padel-norte,1,never,60,Leo,300.00,,\n"
+        "padel-norte,1,2027-02-01T10:30,60,Eva,300.00,2024-01-02T00:00:00Z,\n",
+        encoding="utf-8",
+    )
+
+    imported, retried, listed = run(file), run("--retry"), run("--quarantine")
+
+    assert (6, 6, 0) == (imported.code, retried.code, listed.code)
+    assert "old.csv:4" in listed.out
+    assert "start is no moment" in listed.out.partition("old.csv:4")[2].splitlines()[0]
+    assert "old.csv:5" in listed.out
+    assert "content-" not in listed.out
+    assert "padelops import --retry" in listed.out
+    assert "mend it where it comes from" in listed.out
+
+
 def test_a_dry_run_says_would(run: Callable[..., Ended], tmp_path: Path) -> None:
     """
     It ends as the import would, and leaves nothing to list.

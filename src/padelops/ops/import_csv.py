@@ -64,21 +64,27 @@ COLUMNS = (
 )  # fmt: skip
 REQUIRED = ("club", "court", "start", "player_name", "total")
 
+BY_CONTENT = "content-"
+"""What the key of a row that has none of its own begins with."""
+
 _COMMA = re.compile(r"\d+,\d\d?", re.ASCII)
 
 _TIME_ALONE = 12
 """Characters: longer than any time of day, shorter than any date with one."""
 
 
-def read(file: ImportFile, advance: Callable[[int], object]) -> Iterator[dict[str, Any]]:
+def read(
+    file: ImportFile, advance: Callable[[int], object]
+) -> Iterator[tuple[str, dict[str, Any]]]:
     """
-    The file's rows as `column -> text`; a row of more or fewer fields carries them under "".
+    The file's rows as `column -> text`, each with where it stands, such as `old.csv:17`; a row of
+    more or fewer fields carries them under "".
 
     Raises:
         InvalidInput: the header lacks a column, or names one twice; the file is no CSV.
     """
     lines = csv_lines(file, advance, delimiters=",;")
-    header = [name.strip().lower() for name in next(lines, [])]
+    header = [name.strip().lower() for name in next(lines, (1, []))[1]]
     missing = [name for name in REQUIRED if name not in header]
     if not {"minutes", "end"} & set(header):
         missing.append("minutes (or end)")
@@ -91,13 +97,14 @@ def read(file: ImportFile, advance: Callable[[int], object]) -> Iterator[dict[st
     twice = sorted({name for name in header if name and header.count(name) > 1})
     if twice:
         raise InvalidInput(f"{file.name}: the header names {', '.join(twice)} twice.")
-    for line in lines:
+    for number, line in lines:
         if not any(line):
             continue
+        where = f"{file.name}:{number}"
         if len(line) == len(header):
-            yield dict(zip(header, line, strict=True))
+            yield where, dict(zip(header, line, strict=True))
         else:
-            yield {"": line}
+            yield where, {"": line}
 
 
 def parse_one(text: str) -> dict[str, Any]:
@@ -136,11 +143,11 @@ def staged(
         zone, currency = terms.of_csv(row.club_key)
         known = [fields.get(name) for name in COLUMNS]
         row.digest = digest_of_text(json.dumps([zone.key, *known]))
-        row.ref = key_of(fields, "ref") or f"content-{row.digest}"
+        row.ref = key_of(fields, "ref") or f"{BY_CONTENT}{row.digest}"
         _read(row, fields, zone, currency, now=now, note=note)
     except BadRow as exc:
         row.problem, row.detail = exc.reason, exc.detail
-        row.ref = row.ref or f"content-{row.digest}"
+        row.ref = row.ref or f"{BY_CONTENT}{row.digest}"
     return row
 
 

@@ -87,9 +87,10 @@ def chunks(file: ImportFile, advance: Callable[[int], object]) -> Iterator[str]:
 
 def csv_lines(
     file: ImportFile, advance: Callable[[int], object], *, delimiters: str
-) -> Iterator[list[str]]:
+) -> Iterator[tuple[int, list[str]]]:
     """
-    The file's rows, the header first; the delimiter is the one that the header has more of.
+    The file's rows with the line that each begins on, the header first; the delimiter is the one
+    that the header has more of.
 
     Raises:
         InvalidInput: it cannot be read, or is no CSV.
@@ -118,13 +119,14 @@ def csv_lines(
     csv.field_size_limit(LONGEST_LINE)
     reader = csv.reader(from_header(), delimiter=delimiter, strict=True)
     while True:
+        line = reader.line_num + 1
         try:
             row = next(reader, None)
         except csv.Error as exc:
             raise InvalidInput(f"{file.name}, line {reader.line_num}: {exc}.") from exc
         if row is None:
             return
-        yield row
+        yield line, row
 
 
 LONGEST_LINE = 16 << 20

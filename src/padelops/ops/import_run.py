@@ -100,8 +100,8 @@ class ImportRun:
             else:
                 self._report.skipped[record.model] += 1
 
-    def of_csv(self, rows: Iterable[dict[str, Any]], source: str) -> Iterator[StagedRow]:
-        for fields in rows:
+    def of_csv(self, rows: Iterable[tuple[str, dict[str, Any]]]) -> Iterator[StagedRow]:
+        for source, fields in rows:
             self._report.rows_read[CSV] += 1
             shape = (CSV, tuple(fields))
             self._shapes[shape] = self._shapes.get(shape, 0) + 1

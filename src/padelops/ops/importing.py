@@ -103,7 +103,7 @@ class Importer:
             with watch("Reading (KiB)", sum(file.kib for file in report.files)) as advance:
                 for file in report.files:
                     if file.format == CSV:
-                        yield from run.of_csv(import_csv.read(file, advance), file.name)
+                        yield from run.of_csv(import_csv.read(file, advance))
                     else:
                         yield from run.of_dump(django_dump.read(file, advance))
 
@@ -124,7 +124,7 @@ class Importer:
             for row in waiting:
                 run.say(row.context)
                 if row.context.get("format") == CSV:
-                    yield from run.of_csv([import_csv.parse_one(row.record)], row.source)
+                    yield from run.of_csv([(row.source, import_csv.parse_one(row.record))])
                 else:
                     record = django_dump.parse_one(row.record, source=row.source)
                     yield from run.of_dump([record])

@@ -195,13 +195,13 @@ def _waiting(waiting: Mapping[str, Any]) -> Iterator[Piece]:
     from padelops.cli.tables import Table
 
     yield Table(
-        ["id", "reason", "model", "ref", "detail", "clashes with"],
+        ["id", "from", "ref", "reason", "detail", "clashes with"],
         [
             [
                 row["id"],
+                row["source"],
+                _own(row["ref"]),
                 row["reason"],
-                row["model"],
-                row["ref"],
                 row["detail"],
                 ", ".join(_rival(rival) for rival in row["clashes_with"]) or None,
             ]
@@ -211,10 +211,19 @@ def _waiting(waiting: Mapping[str, Any]) -> Iterator[Piece]:
     )
     if waiting["total"] > len(waiting["rows"]):
         yield f"{waiting['total'] - len(waiting['rows'])} more; --limit shows more of them."
-    if waiting["rows"]:
+    if any(row["clashes_with"] for row in waiting["rows"]):
         yield "Once what they clash with is settled: padelops import --retry"
+    if not all(row["clashes_with"] for row in waiting["rows"]):
+        yield "What clashes with nothing is wrong: mend it where it comes from, import it again."
 
 
 def _rival(rival: Mapping[str, Any]) -> str:
-    ref = rival["external_ref"]
+    ref = _own(rival["external_ref"])
     return f"{rival['kind']} {rival['id']}" + (f" ({ref})" if ref else "")
+
+
+def _own(ref: str | None) -> str | None:
+    """The key that a row brought along; the digest that stands for a missing one helps nobody."""
+    from padelops.ops.import_csv import BY_CONTENT
+
+    return None if ref is None or BY_CONTENT in ref else ref
