@@ -196,7 +196,7 @@ class EmergencySpool:
         call = Call(
             id=f"emergency-{opened:%Y%m%dT%H%M%S}-{number}",
             action="trigger",
-            alarm=f"padelops-emergency-{opened:%Y%m%dT%H%M%S}-{number}",
+            alarm=alarm_of(spooled, number),
             severity="critical",
             line=f"Level 1: {spooled.title}. {spooled.impact}",
             body=f"{block}Status: Investigating\nETA: unknown\n\n{spooled.title}\n"
@@ -209,6 +209,12 @@ class EmergencySpool:
         except InvalidInput as exc:
             return Tried(rung.role, tuple(rung.sent), (exc.message,), over=False)
         return try_call(reach, people, rung.role, plan_channels(spooled), call, rung.sent)
+
+
+def alarm_of(spooled: Spooled, rung: int) -> str:
+    """What a rung's alarm is called at the pager's service."""
+    opened = datetime.fromisoformat(spooled.opened_at)
+    return f"padelops-emergency-{opened:%Y%m%dT%H%M%S}-{rung}"
 
 
 def plan_channels(spooled: Spooled) -> tuple[str, ...]:

@@ -305,6 +305,21 @@ class Incidents:
                 incidents.add_event(tx, each, kind, told, at=now, source=source) for each in wanted
             )
 
+    def adopt_page(
+        self, number: int, *, role: str, alarm: str, channels: Sequence[str], line: str,
+        sent: Sequence[str], at: datetime,
+    ) -> None:  # fmt: skip
+        """Know of a page that went out while the database was away: its alarm is to end as well."""
+        with self.database.transaction(self.origin) as tx:
+            page = pages.write(
+                tx, dedupe_key=f"spool:{alarm}", incident_id=number, role=role, action="trigger",
+                severity="critical", alarm=alarm, channels=channels, line=line, body="", at=at,
+            )  # fmt: skip
+            if page is not None:
+                pages.settle(
+                    tx, page, state="delivered", sent=sent, problem=None, next_at=at, now=at
+                )
+
     # --- by the clock ------------------------------------------------------------------------
 
     def climb_due(self, stop: Callable[[], bool] = lambda: False) -> int:

@@ -22,7 +22,7 @@ from padelops.circuit_breakers.record import State
 from padelops.errors import LockHeld, OutcomeUnknown, PadelopsError, Refused, Unavailable
 from padelops.model import Door
 from padelops.ops.emergency_command import ResponseFailed
-from padelops.ops.emergency_spool import EmergencySpool
+from padelops.ops.emergency_spool import EmergencySpool, alarm_of, plan_channels
 from padelops.ops.escalation import machine_tick
 from padelops.ops.oncall import read_roster
 from padelops.ops.verdict import Verdict
@@ -130,6 +130,12 @@ def absorb_spool(desk: Desk) -> int:
                     f"{rung.at[:19].replace('T', ' ')} UTC; reached: {took}.",
                     number=number, source=f"spool:{spooled.opened_at}:{position}",
                 )  # fmt: skip
+                if rung.sent:
+                    office.adopt_page(
+                        number, role=rung.role, alarm=alarm_of(spooled, position),
+                        channels=plan_channels(spooled), line=spooled.title, sent=rung.sent,
+                        at=datetime.fromisoformat(rung.at),
+                    )  # fmt: skip
             if spooled.acknowledged_by:
                 office.acknowledge(number, who=spooled.acknowledged_by)
             spool.forget()
@@ -191,7 +197,7 @@ def _open_breaker(desk: Desk, name: str, number: int, check: str) -> str:
         "response", f"Breaker {name} opened: what comes in is queued.",
         number=number, source=f"breaker:{number}:{name}",
     )  # fmt: skip
-    return f"{name} is open, payments queue"
+    return f"{name} is open: payments queue until the incident is resolved"
 
 
 def _without_database(settings: Settings, title: str, impact: str) -> str:
