@@ -172,3 +172,26 @@ def test_the_mail_stands_in_for_a_pager_that_is_down(
     assert "email:Ana" in told
     assert 1 == len(mail.post.received)
     assert 1 == len(pager.of("trigger"))
+
+
+def test_an_incident_opened_by_hand_pages_without_a_database(
+    house: dict[str, str], pager: PagerService
+) -> None:
+    """
+    The page goes out, once; `incident ack` needs no database to stop it either.
+    """
+    house["PADELOPS_DATABASE_URL"] = "postgresql://x@127.0.0.1:1/x"
+
+    def incident(*arguments: str) -> Any:
+        return subprocess.run(
+            [sys.executable, "-m", "padelops", "incident", *arguments], env=house,
+            stdin=subprocess.DEVNULL, capture_output=True, encoding="utf-8", timeout=120,
+            check=False,
+        )  # fmt: skip
+
+    first, again = incident("open", "No bookings"), incident("open", "No bookings")
+    acked = incident("ack")
+
+    assert (0, 0, 0) == (first.returncode, again.returncode, acked.returncode)
+    assert "pager:Ana" in first.stdout
+    assert ["key-ana"] == [event["routing_key"] for event in pager.of("trigger")]

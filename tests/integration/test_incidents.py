@@ -13,8 +13,15 @@ import pytest
 from pydantic import SecretStr
 
 from padelops.ops.escalation import Tick
+from padelops.ops.failover_record import FailoverState, Record, Step
 from padelops.ops.incidents import IncidentOver
-from padelops.wiring.incidents import incidents_of, open_incident, paging_of, watch_incidents
+from padelops.wiring.incidents import (
+    incidents_of,
+    open_incident,
+    paging_of,
+    tell_failover,
+    watch_incidents,
+)
 from padelops.wiring.post_mortem import post_mortem
 from testbed.mail_server import MailServer
 from testbed.pager_service import PagerService
@@ -285,6 +292,26 @@ def test_the_timeline_collects_by_itself(ward: Ward, psql: Any) -> None:
 
     assert 1 == sum("Alert fires: no_primary" in text for _, text in told)
     assert 1 == sum(kind == "runbook" and "ok. Promoted." in text for kind, text in told)
+
+
+def test_the_steps_of_a_failover_are_in_the_timeline(ward: Ward, tmp_path: Path) -> None:
+    """
+    Once each, at the moment each ended; an old failover is none of its business.
+    """
+    number = opened(ward)
+    desk = ward.desk
+    desk.settings = desk.settings.model_copy(update={"failover_state": tmp_path / "state"})
+    record = Record(
+        id="f1", kind="failover", driver="patroni", cluster="centro", old="a", new="b", timeline=2,
+        sync_names="", started_at=ward.clock().isoformat(), actor="ana", reason="dead",
+        data_loss_allowed=False, steps=[Step(name="promote", outcome="done", at_s=2.0)],
+    )  # fmt: skip
+    FailoverState(tmp_path / "state").keep(record)
+    for _ in range(2):
+        tell_failover(desk)
+    told = [event for event in ward.office.story(number).events if event.kind == "failover"]
+
+    assert ["failover centro: promote done."] == [event.told.strip() for event in told]
 
 
 def test_a_level_1_alert_opens_an_incident_once(ward: Ward, psql: Any) -> None:

@@ -287,18 +287,27 @@ class Incidents:
             )
         return block
 
-    def record(self, kind: str, told: str, *, number: int | None = None, source: str) -> int:
+    def record(
+        self,
+        kind: str,
+        told: str,
+        *,
+        number: int | None = None,
+        source: str,
+        at: datetime | None = None,
+    ) -> int:
         """
         Tell the timeline of one open incident, or of all, what was done or seen.
 
         Args:
             kind: `alert`, `runbook`, `failover`, `operator` or `response`.
             source: names what it is taken from; the same is taken once.
+            at: when that was; now when left out.
 
         Returns:
             How many timelines have it now that had not.
         """
-        now = self.clock()
+        now = at or self.clock()
         with self.database.transaction(self.origin) as tx:
             wanted = [number] if number else [found[0] for found in incidents.open_ids(tx)]
             return sum(

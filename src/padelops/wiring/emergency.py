@@ -19,7 +19,14 @@ from typing import TYPE_CHECKING, Any
 
 from padelops.adapters.on_call_reach import OnCallReach
 from padelops.circuit_breakers.record import State
-from padelops.errors import LockHeld, OutcomeUnknown, PadelopsError, Refused, Unavailable
+from padelops.errors import (
+    DatabaseUnavailable,
+    LockHeld,
+    OutcomeUnknown,
+    PadelopsError,
+    Refused,
+    Unavailable,
+)
 from padelops.model import Door
 from padelops.ops.emergency_command import ResponseFailed
 from padelops.ops.emergency_spool import EmergencySpool, alarm_of, plan_channels
@@ -80,6 +87,29 @@ def trigger_emergency_response(
             # Whatever keeps the incident from being stored must not keep the page from going out.
             pass
     return _without_database(settings, title, impact)
+
+
+def page_if_away(
+    key: str, *, title: str, impact: str, settings: Settings | None = None
+) -> str | None:
+    """
+    Page without the database where it cannot be reached; None where it can.
+
+    Raises:
+        ResponseFailed: nobody has been reached; call by hand.
+    """
+    from padelops.wiring.databases import open_database  # noqa: PLC0415
+
+    settings = settings or Settings.from_environment()
+    try:
+        database = open_database(_hurried(settings), budget_ms=None, pool_size=1)
+        try:
+            database.connect().close()
+        finally:
+            database.close()
+    except DatabaseUnavailable:
+        return _without_database(settings, title, impact, key=key)
+    return None
 
 
 class Response:
@@ -157,16 +187,18 @@ def release_breakers(desk: Desk, number: int) -> list[str]:
     return told
 
 
+def _hurried(settings: Settings) -> Settings:
+    timeout_s = min(settings.connect_timeout_s, CONNECT_S)
+    return settings.model_copy(update={"connect_timeout_s": timeout_s})
+
+
 def _with_database(
     settings: Settings, names: Sequence[str], title: str, impact: str, bad: Sequence[Any]
 ) -> str:
     from padelops.wiring.incidents import open_incident  # noqa: PLC0415
     from padelops.wiring.opening import open_desk  # noqa: PLC0415
 
-    patient = settings.model_copy(
-        update={"connect_timeout_s": min(settings.connect_timeout_s, CONNECT_S)}
-    )
-    with open_desk(patient, door=Door.CLI) as desk:
+    with open_desk(_hurried(settings), door=Door.CLI) as desk:
         number, new, tried = open_incident(desk, KEY, title=title, impact=impact)
         done = [f"INC-{number} is {'open' if new else 'open already'}", _told(tried)]
         for finding in bad:
@@ -200,10 +232,10 @@ def _open_breaker(desk: Desk, name: str, number: int, check: str) -> str:
     return f"{name} is open: payments queue until the incident is resolved"
 
 
-def _without_database(settings: Settings, title: str, impact: str) -> str:
+def _without_database(settings: Settings, title: str, impact: str, *, key: str = KEY) -> str:
     try:
         tried = spool_of(settings).respond(
-            KEY,
+            key,
             title=title,
             impact=impact,
             roster=lambda: read_roster(settings.oncall),

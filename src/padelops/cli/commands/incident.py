@@ -36,11 +36,16 @@ def open_(
     """
     Open an incident and call the first on call at once; one that is open under the key is kept.
 
-    Exit status: 0 open and somebody has been reached, 6 open, but nobody has been reached yet.
+    While the database is away a level-1 page goes out all the same, and the incident is recorded
+    later. Exit status: 0 open and somebody has been reached, 6 open, but nobody was reached yet.
     """
     from padelops.ops import incident_messages
+    from padelops.wiring.emergency import page_if_away
     from padelops.wiring.incidents import open_incident
 
+    if level == 1 and (told := page_if_away(key or title, title=title, impact=impact)):
+        show(ctx, {"incident": None, "told": told}, lambda _: told)
+        return
     with opened() as desk:
         number, new, tried = open_incident(
             desk, key or title, title=title, level=level, impact=impact, eta=eta
