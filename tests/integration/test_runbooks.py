@@ -120,6 +120,7 @@ def test_where_all_is_well_nothing_is_done_and_twice_is_no_more_than_once(
     assert [] == [one.name for one in desk.breakers.all() if one.state != "closed"]
     assert "confirmed" == status_of(psql, made)
     assert names == sorted(column(psql, "SELECT task FROM operator_runs WHERE action = 'runbook'"))
+    assert 0 == one(psql, "SELECT count(*) FROM incidents")
     again = runbook("integrity_broken")
     assert outcomes(results["integrity_broken"]) == outcomes(again)
 
@@ -196,6 +197,21 @@ def test_payments_in_doubt_are_settled_by_asking(desk: Desk, runbook: Runs, psql
     assert "confirmed" == status_of(psql, held)
     assert 1 == one(psql, "SELECT count(*) FROM sandbox_payments")
     assert ("decide",) == ran.for_people
+
+
+def test_who_is_on_call_is_paged_once_and_only_for_what_is_critical(
+    desk: Desk, runbook: Runs, psql: Any
+) -> None:
+    """
+    The gateway is away, which is critical: one incident, however often it is run.
+    """
+    SandboxFaults(desk.database, desk.now).set(Operation.ANY, FaultKind.OUTAGE)
+    first = runbook("immediate_response")
+    again = runbook("immediate_response")
+
+    assert ("done", "holds") == (outcomes(first)["page"], outcomes(again)["page"])
+    assert 1 == one(psql, "SELECT count(*) FROM incidents")
+    assert "forced_open" == desk.breakers["payment_processing"].snapshot().state
 
 
 def test_what_was_done_without_effect_is_no_success(desk: Desk, runbook: Runs) -> None:

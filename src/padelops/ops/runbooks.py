@@ -18,7 +18,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 import padelops.ops.recovery_data
 import padelops.ops.recovery_failover
-import padelops.ops.recovery_services  # noqa: F401 - these three fill OPERATIONS
+import padelops.ops.recovery_people
+import padelops.ops.recovery_services  # noqa: F401 - these four fill OPERATIONS
 from padelops.errors import InvalidInput, NotFound
 from padelops.model import Level
 from padelops.ops.data_folders import data_folder

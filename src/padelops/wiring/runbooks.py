@@ -108,6 +108,11 @@ def _site(settings: Settings, desk: _Desks) -> Site:
 
         return None if settings.service_url is None else service_answers(settings.service_url)
 
+    def call(title: str, level: int) -> int:
+        from padelops.wiring.incidents import open_incident  # noqa: PLC0415
+
+        return open_incident(desk(), f"runbook:{title}", title=title, level=level)[0]
+
     failover: Any = lambda: opened_failover(  # noqa: E731 - a callable among others
         settings, actor=desk.origin.actor, door=desk.origin.door, clock=desk.clock
     )
@@ -127,6 +132,8 @@ def _site(settings: Settings, desk: _Desks) -> Site:
         maintenance=lambda: maintenance_of(desk()),
         seal=lambda: len(desk().seal_audit()),
         verify_audit=lambda: desk().verify_audit(),
+        incidents=lambda: desk().incidents,
+        call=call,
         clustered=settings.database_url is not None,
         failover=failover,
         restart=restart,
