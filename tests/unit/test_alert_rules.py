@@ -102,7 +102,7 @@ def test_each_path_and_each_way_to_fail_has_a_rule() -> None:
 
 def test_the_schema_for_editors_is_the_one_that_is_checked_by() -> None:
     """
-    To write it anew: padelops alerts export schema > alerts/schema.json
+    To write it anew: padelops alerts export schema --into alerts
     """
     text = (ROOT / "alerts" / "schema.json").read_text(encoding="utf-8")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -86,19 +87,63 @@ def try_samples(
         raise typer.Exit(ExitCode.REFUSED)
 
 
+class Kind(StrEnum):
+    """For whom."""
+
+    PROMETHEUS = "prometheus"
+    ALERTMANAGER = "alertmanager"
+    SCHEMA = "schema"
+
+
 @app.command()
 def export(
-    ctx: typer.Context, kind: Annotated[str, typer.Argument(help="schema: for editors.")]
+    ctx: typer.Context,
+    kind: Annotated[
+        Kind, typer.Argument(help="Rules and their unit tests, routing, or a schema for editors.")
+    ],
+    into: Annotated[Path | None, typer.Option(help="Write the files into this folder.")] = None,
+    runbooks: Annotated[
+        str, typer.Option(help="prometheus: where runbooks can be read.")
+    ] = "https://runbooks.example.com/padelops",
+    email_to: Annotated[str, typer.Option(help="alertmanager: whom mail goes to.")] = (
+        "oncall@example.com"
+    ),
+    email_from: Annotated[str, typer.Option(help="alertmanager: whom it comes from.")] = (
+        "padelops@example.com"
+    ),
+    smarthost: Annotated[str, typer.Option(help="alertmanager: the mail server.")] = "localhost:25",
+    sms_webhook: Annotated[str, typer.Option(help="alertmanager: what sends text messages.")] = (
+        "http://127.0.0.1:9095/sms"
+    ),
+    pager_key_file: Annotated[
+        str, typer.Option(help="alertmanager: the file with PagerDuty's routing key.")
+    ] = "/etc/alertmanager/pagerduty.key",
 ) -> None:
-    """Print the JSON Schema that editors check rule files by."""
+    """Write the rules for Prometheus, the routing for Alertmanager, or the schema for editors."""
     import json
 
-    from padelops.errors import Usage
-    from padelops.ops.alert_files import json_schema
+    from padelops.ops import alert_export
+    from padelops.ops.alert_files import SCHEMA, json_schema
+    from padelops.ops.whole_files import write_whole
+    from padelops.settings import Settings
+    from padelops.wiring.alerts import rules_of
 
-    if kind != "schema":
-        raise Usage("Export schema.", fix="padelops alerts export schema")
-    show(ctx, json_schema(), lambda schema: json.dumps(schema, indent=2))
+    if kind is Kind.SCHEMA:
+        files = {SCHEMA: json.dumps(json_schema(), indent=2) + "\n"}
+    elif kind is Kind.PROMETHEUS:
+        files = alert_export.prometheus_files(
+            rules_of(Settings.from_environment().alerts), runbooks=runbooks
+        )
+    else:
+        files = alert_export.alertmanager_files(
+            pager_key_file=pager_key_file,
+            sms_webhook=sms_webhook,
+            email={"to": email_to, "from": email_from, "smarthost": smarthost},
+        )
+    for name, text in files.items():
+        if into is not None:
+            write_whole(into / name, text)
+    show(ctx, {"files": files, "written_into": into}, _files)
 
 
 @app.command()
@@ -237,6 +282,14 @@ def _tested(document: Mapping[str, Any], found: RuleSet) -> Iterator[Piece]:
             len(rule.samples.fires) + len(rule.samples.quiet) for rule in found.rules.values()
         )
         yield f"{len(found.rules)} rules are well, on {samples} samples. ({found.folder})"
+
+
+def _files(document: Mapping[str, Any]) -> str:
+    files: dict[str, str] = document["files"]
+    if document["written_into"] is not None:
+        return "\n".join(f"{document['written_into']}/{name}" for name in files)
+    # Whatever reads it from a pipe wants one file: the unit tests come with --into.
+    return next(iter(files.values())).rstrip("\n")
 
 
 def _silences(document: Mapping[str, Any]) -> Table:
