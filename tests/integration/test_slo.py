@@ -150,11 +150,15 @@ def test_the_command_judges_and_draws(
     now = psql.execute("SELECT clock_timestamp()").fetchone()[0]
     count(desk, clock, now, 100, 0, 0.1)
     kept = slo("creation", "--plot", str(tmp_path / "b.png"))
+    partly = slo()
     count(desk, clock, now, 0, 50, 0.1)
     burning = slo("creation", "--plot", str(tmp_path / "b.svg"), COLUMNS="60", LC_ALL="C")
 
     assert (0, 2) == (kept.returncode, burning.returncode)
-    assert "Objectives: ok." in kept.stdout
+    assert kept.stdout.endswith("Objectives: ok.\n")
+    assert partly.stdout.endswith("Judged: 2 of 18; too little happened for the rest.\n")
+    assert "spent" in burning.stdout
+    assert "-999%" not in burning.stdout
     assert "█" in kept.stdout
     assert "creation, answered: page. The budget burns" in burning.stdout
     assert "(50 of 150 bad)" in burning.stdout

@@ -57,6 +57,7 @@ def slo(
 
 def _pieces(found: Objectives, unicode: bool) -> Iterator[Piece]:
     from padelops.cli.tables import Table
+    from padelops.ops.verdict import Verdict
 
     yield Table(
         ["path", "objective", "attained", "left", "burn", "state"],
@@ -84,7 +85,11 @@ def _pieces(found: Objectives, unicode: bool) -> Iterator[Piece]:
         )
     for standing in found.standings:
         yield from _told(standing)
-    yield f"Objectives: {found.verdict.word}."
+    judged = sum(standing.verdict is not Verdict.UNKNOWN for standing in found.standings)
+    line = f"Objectives: {found.verdict.word}."
+    if judged < len(found.standings):
+        line += f" Judged: {judged} of {len(found.standings)}; too little happened for the rest."
+    yield line
 
 
 def course(standing: Standing, unicode: bool) -> str:
@@ -131,8 +136,11 @@ def _percent(share: float | None) -> str | None:
 
 
 def _left(standing: Standing) -> str | None:
+    """Nothing is told of an overdraft: of a single failure it can be thousands of percent."""
     left = standing.budget_left
-    return None if left is None else f"{max(left, -9.99) * 100:.0f}%"
+    if left is None:
+        return None
+    return f"{left * 100:.0f}%" if left > 0 else "spent"
 
 
 def _burn(standing: Standing) -> str | None:
