@@ -72,7 +72,8 @@ class Settings(BaseModel):
         description="PostgreSQL programs for the embedded server (default: the wheel's)",
     )
     cache_url: SecretStr | None = Field(
-        default=None, description="redis://… (default: a table in the database)"
+        default=None,
+        description="redis://… with padelops[redis] (default: a table in the database)",
     )
     actor: str | None = Field(
         default=None,
