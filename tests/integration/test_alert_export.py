@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 import yaml
 
+from padelops.booking.operations import Outcome
 from padelops.ops.alert_conditions import parse
 from padelops.ops.alert_export import (
     RULES_FILE,
@@ -22,11 +23,16 @@ from padelops.ops.alert_export import (
     promql,
     written,
 )
+from padelops.ops.alert_metrics import BUDGETS
 from padelops.ops.alert_rules import Rule
-from padelops.wiring.alerts import rules_of
+from padelops.wiring.alerts import reader, rules_of
+from padelops.wiring.metrics import MetricsText
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from padelops.wiring import Desk
+    from testbed.clock import Clock
 
 RULES = rules_of(None)
 
@@ -50,6 +56,12 @@ def put(folder: Path, files: dict[str, str]) -> Path:
     for name, text in files.items():
         (folder / name).write_text(text, encoding="utf-8")
     return folder
+
+
+def scrape(text: str) -> dict[str, float]:
+    """The samples of an exposition, by name and labels."""
+    lines = (line for line in text.splitlines() if line and not line.startswith("#"))
+    return {series: float(value) for series, value in (line.rsplit(" ", 1) for line in lines)}
 
 
 def test_a_condition_is_written_as_promql() -> None:
@@ -214,3 +226,55 @@ def test_alertmanager_tells_whom_the_rule_says(tmp_path: Path) -> None:
         routed[name] = next(line for line in told.splitlines() if "Warning" not in line)
     assert ROUTES == {name: text.strip() for name, text in routed.items()}
     assert "secret" not in yaml.safe_dump(files)
+
+
+@pytest.mark.needs("promtool")
+def test_prometheus_burns_budgets_as_we_do(desk: Desk, clock: Clock, tmp_path: Path) -> None:
+    """
+    From what is scraped, through the recording rules: the burn rates that the rules compare here.
+    """
+    before = scrape(MetricsText(desk.settings, clock=clock)())
+    for path in ("creation", "search"):
+        for _ in range(6):
+            desk.counts.took(path, Outcome.OK, "", 0.3)
+        desk.counts.took(path, Outcome.OK, "", 5.0)
+        desk.counts.took(path, Outcome.UNAVAILABLE, "database_unavailable", 0.1)
+    desk.flusher.flush()
+    after = scrape(MetricsText(desk.settings, clock=clock)())
+    (reading,) = reader(desk.settings, clock)([BUDGETS["padel_budget_burn_rate"]])
+    ours = [
+        (sample.value, dict(sample.labels) | {"window": "5m"})
+        for sample in reading.samples
+        if sample.labels["window"] == "300" and sample.value is not None
+    ]
+    put(tmp_path, prometheus_files(RULES))
+    checks = []
+    for value, labels in ours:
+        pairs = "{" + ",".join(f'{name}="{text}"' for name, text in labels.items()) + "}"
+        checks.append(
+            {
+                "expr": f"abs(padel_budget_burn_rate{pairs} - {value!r}) < bool 1e-6",
+                "eval_time": "5m",
+                "exp_samples": [{"labels": pairs, "value": 1}],
+            }
+        )
+    tests = {
+        "rule_files": [RULES_FILE],
+        "evaluation_interval": "1m",
+        "tests": [
+            {
+                "interval": "1m",
+                "input_series": [
+                    {"series": series, "values": f"{before.get(series, 0)} {value}x5"}
+                    for series, value in after.items()
+                    if series.startswith("padel_operation")
+                ],
+                "promql_expr_test": checks,
+            }
+        ],
+    }
+    put(tmp_path, {"burn.yml": written(tests)})
+    code, told = run("promtool", "test", "rules", "burn.yml", cwd=tmp_path)
+
+    assert 4 == len(ours)
+    assert (0, True) == (code, "SUCCESS" in told), told
