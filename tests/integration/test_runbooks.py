@@ -214,6 +214,20 @@ def test_who_is_on_call_is_paged_once_and_only_for_what_is_critical(
     assert "forced_open" == desk.breakers["payment_processing"].snapshot().state
 
 
+def test_people_are_called_although_the_database_is_away(
+    runbook: Runs, outage: Callable[[], Any]
+) -> None:
+    """
+    What is told does not pretend that somebody was reached, where nobody is on call.
+    """
+    with outage():
+        ran = runbook("immediate_response", start="page")
+    page = ran.journal.entries[0]
+
+    assert "page" == page.step
+    assert "without the database" in page.told or "Call by hand" in page.told, page
+
+
 def test_what_was_done_without_effect_is_no_success(desk: Desk, runbook: Runs) -> None:
     """
     The gateway answers, and will not tell of that payment: the verification stops the run.

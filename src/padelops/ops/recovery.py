@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from padelops.model import Origin
     from padelops.ops.failover import Failover
     from padelops.ops.health import HealthReport
-    from padelops.ops.incidents import Incidents
     from padelops.ops.integrity import IntegrityValidator
     from padelops.ops.integrity_repair import IntegrityRepair
     from padelops.ops.maintenance import Maintenance
@@ -46,7 +45,8 @@ class Site:
         database: connections without a time limit for statements. Starts no server.
         start_database: starts the embedded server; another one is not ours to start.
         warm: computes the coming days' availability; how many days that were.
-        call: opens an incident of this title and level and sends its pages; its number.
+        called: which incidents of a level or a graver one are open; empty where none is.
+        call: opens an incident of a title and level and pages, also without a database.
         clustered: whether there are servers that a failover could choose between.
         restart: restarts a service of the operating system; what was run.
         answers: whether the HTTP service answers; None where nobody said where it is.
@@ -67,8 +67,8 @@ class Site:
     maintenance: Callable[[], Maintenance]
     seal: Callable[[], int]
     verify_audit: Callable[[], Verification]
-    incidents: Callable[[], Incidents]
-    call: Callable[[str, int], int]
+    called: Callable[[int], str]
+    call: Callable[[str, int], str]
     clustered: bool
     failover: Callable[[], AbstractContextManager[Failover]]
     restart: Callable[[str], str]

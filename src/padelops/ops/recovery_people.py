@@ -38,13 +38,12 @@ class OpenIncident(Operation):
         return self.verify(site)
 
     def act(self, site: Site, reason: str) -> str:
-        number = site.call(self.title, self.level)
-        return f"Incident {number} is open ({reason}); its pages are on their way."
+        del reason
+        return site.call(self.title, self.level)
 
     def verify(self, site: Site) -> Seen:
-        found = [one.id for one in site.incidents().listing() if one.level <= self.level]
-        told = f"open: incidents {', '.join(map(str, found))}" if found else "no incident is open"
-        return Seen(bool(found), told)
+        found = site.called(self.level)
+        return Seen(bool(found), found or "no incident is open")
 
     def commands(self) -> tuple[str, ...]:
         return (f"padelops incident open '{self.title}' --level {self.level}",)

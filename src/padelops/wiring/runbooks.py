@@ -7,7 +7,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from padelops.booking.club_time import local
-from padelops.errors import Unavailable
+from padelops.errors import DatabaseUnavailable, Unavailable
 from padelops.model import Door, Origin
 from padelops.ops.recovery import Site
 from padelops.ops.runbook_journal import Journals
@@ -108,10 +108,26 @@ def _site(settings: Settings, desk: _Desks) -> Site:
 
         return None if settings.service_url is None else service_answers(settings.service_url)
 
-    def call(title: str, level: int) -> int:
+    def called(level: int) -> str:
+        from padelops.wiring.emergency import spool_of  # noqa: PLC0415
+
+        try:
+            found = [one.id for one in desk().incidents.listing() if one.level <= level]
+        except DatabaseUnavailable:
+            away = "people were called without the database"
+            return away if spool_of(settings).read() is not None else ""
+        return f"open: incidents {', '.join(map(str, found))}" if found else ""
+
+    def call(title: str, level: int) -> str:
+        from padelops.wiring.emergency import page_if_away  # noqa: PLC0415
         from padelops.wiring.incidents import open_incident  # noqa: PLC0415
 
-        return open_incident(desk(), f"runbook:{title}", title=title, level=level)[0]
+        told = page_if_away(title, title=title, impact="not known yet", settings=settings)
+        if told is not None:
+            return told
+        number, _, tried = open_incident(desk(), title, title=title, level=level)
+        reached = ", ".join(each.role for each in tried if each.reached)
+        return f"Incident {number} is open; reached: {reached or 'nobody yet, call by hand'}."
 
     failover: Any = lambda: opened_failover(  # noqa: E731 - a callable among others
         settings, actor=desk.origin.actor, door=desk.origin.door, clock=desk.clock
@@ -132,7 +148,7 @@ def _site(settings: Settings, desk: _Desks) -> Site:
         maintenance=lambda: maintenance_of(desk()),
         seal=lambda: len(desk().seal_audit()),
         verify_audit=lambda: desk().verify_audit(),
-        incidents=lambda: desk().incidents,
+        called=called,
         call=call,
         clustered=settings.database_url is not None,
         failover=failover,
