@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
 import threading
 import time
 from typing import TYPE_CHECKING, Any
@@ -150,6 +151,48 @@ def test_two_primaries(pair: Pair) -> None:
     assert {"a": 1, "b": 2} == shown
     assert 2 == len(pages)
     assert "a on 1" in pages[0]
+
+
+def test_two_primaries_and_nobody_on_call(pair: Pair) -> None:
+    """
+    Without anybody to page that is told beside both primaries; no database is written to.
+    """
+    with pair.admin(pair.b, "postgres") as admin:
+        admin.execute("SELECT pg_promote()")
+    with opened_failover(pair.settings()) as failover, pytest.raises(TwoPrimaries) as caught:
+        change(failover)
+
+    assert ["one_primary", "paged"] == [
+        gate["gate"]
+        for gate in caught.value.facts["gates"]
+        if gate["gate"] in {"one_primary", "paged"}
+    ]
+    assert "NOT reached" in str(caught.value)
+    assert 0 == pair.ask(pair.b, "SELECT count(*) FROM incidents")
+
+
+def test_a_running_backup_and_an_open_incident(pair: Pair, failover: Failover) -> None:
+    """
+    A base backup of the real primary stops what is planned, until it has ended; an incident warns.
+    """
+    with open_desk(pair.settings(), clock=Clock()) as desk:
+        number, _ = desk.incidents.open("test", title="Courts are dark")
+    slowly = ["--max-rate=32k", "-c", "fast", "-D", str(pair.home / "slow")]
+    socket = str(pair.a.status().socket_folder)
+    program = [str(pair.a.bindir / "pg_basebackup"), "-h", socket, "-U", "postgres"]
+    with subprocess.Popen([*program, *slowly], stderr=subprocess.DEVNULL) as copying:
+        try:
+            until(lambda: pair.ask(pair.a, "SELECT count(*) FROM pg_stat_progress_basebackup"))
+            backing_up = failover.plan(Kind.SWITCHOVER)
+        finally:
+            copying.kill()
+    until(lambda: not pair.ask(pair.a, "SELECT count(*) FROM pg_stat_progress_basebackup"))
+    after = failover.plan(Kind.SWITCHOVER)
+
+    assert isinstance(backing_up.refused, SafetyGate)
+    assert "1 base backups are running" in str(backing_up.refused)
+    assert after.refused is None
+    assert [f"INC-{number} is open: Courts are dark"] == [g.reason for g in after.gates if g.warns]
 
 
 def test_an_asynchronous_standby(pair: Pair, failover: Failover) -> None:

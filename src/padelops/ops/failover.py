@@ -12,7 +12,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from padelops.errors import InvalidInput, SafetyGate
+from padelops.errors import InvalidInput, PadelopsError, SafetyGate
 from padelops.ops.failover_gates import Gate, Kind, TwoPrimaries, chosen, gates, judged, refusal
 from padelops.ops.failover_plan import Outcome, Plan
 from padelops.ops.failover_record import Record, new_id
@@ -37,7 +37,9 @@ class Failover:
 
     Args:
         application: where the canary is written, by the application's own address.
-        page: wakes somebody, with one line; called when two servers take writes.
+        page: wakes somebody, with one line; called when two servers take writes. Raises where
+            nobody was reached.
+        open_incident: tells of an incident that somebody works on, while there is a primary.
     """
 
     def __init__(
@@ -48,7 +50,7 @@ class Failover:
         *,
         clock: Callable[[], datetime],
         actor: str,
-        page: Callable[[str], None] = lambda _: None,
+        page: Callable[[str], None] | None = None,
         open_incident: Callable[[], str | None] = lambda: None,
     ) -> None:
         self._driver = driver
@@ -118,9 +120,7 @@ class Failover:
                 f"This cluster is called {cluster.name!r}, not {allow_data_loss!r}.",
                 fix=f"To accept the loss here: --allow-data-loss {cluster.name}",
             )
-        if len(cluster.writable) > 1:
-            shown = ", ".join(f"{node.name} on {node.timeline}" for node in cluster.writable)
-            self._page(f"Two servers of {cluster.name} take writes: {shown}.")
+        paged = self._paged(cluster)
         allowed = allow_data_loss is not None
         record = None if anew else self.unfinished()
         if record is not None and record.cluster != cluster.name:
@@ -138,9 +138,9 @@ class Failover:
             old,
             new,
             fencing=self._driver.how_to_fence(old) if old else None,
-            open_incident=self._open_incident(),
+            open_incident=self._open_incident() if cluster.primary else None,
         )
-        found = judged(list(asked), allow_data_loss=allowed)
+        found = judged([*asked, *paged], allow_data_loss=allowed)
         if overtaken is not None:
             found.append(Gate("unfinished", True, overtaken))
         refused = refusal(found, cluster)
@@ -159,6 +159,17 @@ class Failover:
             asked_for=new.name if new and to else None,
             overtakes=overtaken,
         )
+
+    def _paged(self, cluster: Cluster) -> list[Gate]:
+        """Wake somebody where two servers take writes; whether that worked is shown with it."""
+        if len(cluster.writable) <= 1 or self._page is None:
+            return []
+        shown = ", ".join(f"{node.name} on {node.timeline}" for node in cluster.writable)
+        try:
+            self._page(f"Two servers of {cluster.name} take writes: {shown}.")
+        except PadelopsError as exc:
+            return [Gate("paged", False, str(exc))]
+        return [Gate("paged", True, "somebody on call was paged")]
 
     def _last_primary(self, cluster: Cluster) -> Node | None:
         """Who was primary, when nobody is: the manager tells, or we remember, or one is left."""
@@ -219,6 +230,9 @@ class Failover:
             raise InvalidInput("There is nobody to promote.")
         if plan.overtakes is not None:
             told(f"Planned anew: {plan.overtakes}.")
+        for gate in plan.gates:
+            if gate.warns:
+                told(f"Warning, {gate.name}: {gate.reason}.")
         outcome = Run(
             self._driver,
             self._state,

@@ -61,6 +61,7 @@ class Gate:
     Attributes:
         loses: whether passing it by could cost acknowledged bookings; only such a gate can be.
         kind: what to raise where it says no.
+        warns: it lets pass, and a person should read why before going on.
     """
 
     name: str
@@ -69,12 +70,14 @@ class Gate:
     loses: bool = False
     kind: type[SafetyGate | NotPermitted | Unavailable] = SafetyGate
     overridden: bool = False
+    warns: bool = False
 
     def as_json(self) -> dict[str, Any]:
         return {
             "gate": self.name,
             "passed": self.passed,
             "overridden": self.overridden,
+            "warns": self.warns,
             "reason": self.reason,
         }
 
@@ -114,7 +117,7 @@ def gates(
 
     Args:
         fencing: how the old primary would be fenced; None where nothing could.
-        open_incident: an incident that somebody works on, by name.
+        open_incident: an incident that somebody works on, by name; or why that is not known.
     """
     yield _one_primary(cluster)
     yield from (
@@ -138,8 +141,8 @@ def gates(
     yield _fencing(old, fencing)
     yield _backups(cluster, kind)
     if open_incident is not None:
-        planned = kind is Kind.SWITCHOVER
-        yield Gate("incident", not planned, f"incident {open_incident} is open")
+        # A change of primary may be somebody's cure for it, so a person decides.
+        yield Gate("incident", True, open_incident, warns=True)
 
 
 def judged(found: list[Gate], *, allow_data_loss: bool) -> list[Gate]:

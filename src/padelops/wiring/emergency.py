@@ -86,7 +86,7 @@ def trigger_emergency_response(
         except (Unavailable, OutcomeUnknown, Refused):
             # Whatever keeps the incident from being stored must not keep the page from going out.
             pass
-    return _without_database(settings, title, impact)
+    return respond_without_database(settings, title, impact)
 
 
 def page_if_away(
@@ -108,7 +108,7 @@ def page_if_away(
         finally:
             database.close()
     except DatabaseUnavailable:
-        return _without_database(settings, title, impact, key=key)
+        return respond_without_database(settings, title, impact, key=key)
     return None
 
 
@@ -232,7 +232,13 @@ def _open_breaker(desk: Desk, name: str, number: int, check: str) -> str:
     return f"{name} is open: payments queue until the incident is resolved"
 
 
-def _without_database(settings: Settings, title: str, impact: str, *, key: str = KEY) -> str:
+def respond_without_database(settings: Settings, title: str, impact: str, *, key: str = KEY) -> str:
+    """
+    Page from a file, which the database gets when it is back; safe to call again and again.
+
+    Raises:
+        ResponseFailed: nobody has been reached; call by hand.
+    """
     try:
         tried = spool_of(settings).respond(
             key,

@@ -5,13 +5,15 @@ from __future__ import annotations
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from padelops.errors import InvalidInput, NotPermitted, Unavailable
+from padelops.errors import InvalidInput, NotPermitted, PadelopsError, Unavailable
 from padelops.model import Door
 from padelops.ops.failover import Failover
 from padelops.ops.failover_lint import SERVER_SETTINGS, lint
 from padelops.ops.failover_mark import BookingsWay
 from padelops.ops.failover_outages import Effective
 from padelops.ops.failover_record import FailoverState
+from padelops.ops.incident_messages import name_of
+from padelops.store import incidents
 from padelops.store.nodes import Servers, effective
 from padelops.wiring.databases import open_database
 from padelops.wiring.opening import login, utc_now
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
     from padelops.ops.failover_lint import Lint
     from padelops.ops.failover_plan import Driver
     from padelops.settings import Settings
+    from padelops.store.engine import Database
 
 CLUSTER_URL, DATABASE_URL = "PADELOPS_CLUSTER_URL", "PADELOPS_DATABASE_URL"
 
@@ -56,10 +59,35 @@ def opened_failover(
             BookingsWay(bookings, bulk, door=door, clock=clock),
             clock=clock,
             actor=actor or settings.actor or login(),
+            page=lambda line: page_without_database(settings, line),
+            open_incident=lambda: _open_incident(bookings),
         )
     finally:
         bookings.close()
         bulk.close()
+
+
+def page_without_database(settings: Settings, line: str) -> None:
+    """
+    Call who is on call, and keep it in a file: with two primaries no database is the right one.
+
+    Raises:
+        ResponseFailed: nobody was reached.
+    """
+    from padelops.wiring.emergency import respond_without_database  # noqa: PLC0415 - only then
+
+    impact = "bookings may be split between two servers"
+    respond_without_database(settings, line, impact, key="two_primaries")
+
+
+def _open_incident(database: Database) -> str | None:
+    """The last incident that is open, in words; or why nobody can tell."""
+    try:
+        with database.reading() as tx:
+            found = incidents.listing(tx, everything=False, limit=1)
+    except PadelopsError as exc:
+        return f"whether an incident is open is not known ({exc})"
+    return f"{name_of(found[0].id)} is open: {found[0].title}" if found else None
 
 
 def servers_of(settings: Settings) -> Servers:

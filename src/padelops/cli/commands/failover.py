@@ -246,7 +246,7 @@ def _plan(document: Mapping[str, Any]) -> Iterator[Piece]:
         [
             [
                 gate["gate"],
-                "ok" if gate["passed"] else "loss accepted" if gate["overridden"] else "no",
+                _answer(gate),
                 gate["reason"],
             ]
             for gate in document["gates"]
@@ -255,6 +255,12 @@ def _plan(document: Mapping[str, Any]) -> Iterator[Piece]:
     )
     if document["dry_run"]:
         yield "A dry run: nothing was changed."
+
+
+def _answer(gate: Mapping[str, Any]) -> str:
+    if gate["passed"]:
+        return "warning" if gate["warns"] else "ok"
+    return "loss accepted" if gate["overridden"] else "no"
 
 
 def _outcome(document: Mapping[str, Any]) -> Iterator[Piece]:
