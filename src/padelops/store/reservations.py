@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
@@ -170,47 +171,72 @@ def page(
         after: where the page before ended; rows inserted meanwhile are neither repeated nor
             make others be skipped, because the order never depends on a count.
     """
-    view = tables.reservations
-    query = (
-        sa.select(*(view.c[name] for name in Reservation.__slots__))
-        .where(*_conditions(criteria))
-        .order_by(view.c.starts_at, view.c.id)
-        .limit(limit)
-    )
+    values: dict[str, Any] = {
+        name: value
+        for name in Criteria.__slots__
+        if (value := getattr(criteria, name)) not in (None, ())
+    }
+    query = _query(dialect, frozenset(values), after is not None)
+    for name in _LISTS & values.keys():
+        values[name] = list(values[name])
+    if "email" in values:
+        values["email"] = values["email"].lower()
+    if "name_contains" in values:
+        values["name_contains"] = _literally(values["name_contains"])
+    values["most"] = limit
     if after is not None:
-        query = query.where(sa.tuple_(view.c.starts_at, view.c.id) > sa.tuple_(*after))
-    compiled = query.compile(dialect=dialect)
-    parameters = compiled.construct_params()
+        values["after_start"], values["after_id"] = after
     with tx.cursor(row_factory=class_row(Reservation)) as cursor:
-        return cursor.execute(str(compiled).encode(), parameters).fetchall()
+        return cursor.execute(query, values).fetchall()
 
 
-def _conditions(criteria: Criteria) -> list[sa.ColumnElement[bool]]:
+@lru_cache(maxsize=256)
+def _query(dialect: sa.Dialect, given: frozenset[str], after: bool) -> bytes:
+    """
+    The statement for criteria of this shape; composing it costs more than the rest of a search.
+    """
     view = tables.reservations.c
-    found: list[sa.ColumnElement[bool]] = []
-    if criteria.club_id is not None:
-        found.append(view.club_id == criteria.club_id)
-    if criteria.court is not None:
-        found.append(view.court == criteria.court)
-    if criteria.statuses:
-        found.append(view.status == sa.any_(sa.literal(list(criteria.statuses), _TEXTS)))
-    if criteria.payment_statuses:
-        found.append(
-            view.payment_status == sa.any_(sa.literal(list(criteria.payment_statuses), _TEXTS))
+    conditions = _conditions()
+    query = (
+        sa.select(*(view[name] for name in Reservation.__slots__))
+        .where(*(condition for name, condition in conditions.items() if name in given))
+        .order_by(view.starts_at, view.id)
+        .limit(sa.bindparam("most", type_=sa.Integer))
+    )
+    if after:
+        query = query.where(
+            sa.tuple_(view.starts_at, view.id)
+            > sa.tuple_(
+                sa.bindparam("after_start", type_=view.starts_at.type),
+                sa.bindparam("after_id", type_=view.id.type),
+            )
         )
-    if criteria.starts_from is not None:
-        found.append(view.starts_at >= criteria.starts_from)
-    if criteria.starts_before is not None:
-        found.append(view.starts_at < criteria.starts_before)
-    if criteria.email is not None:
-        found.append(sa.func.lower(view.player_email) == criteria.email.lower())
-    if criteria.phone is not None:
-        found.append(view.player_phone == criteria.phone)
-    if criteria.name_contains is not None:
-        found.append(view.player_name.icontains(criteria.name_contains, autoescape=True))
-    return found
+    return str(query.compile(dialect=dialect)).encode()
 
 
+def _conditions() -> dict[str, sa.ColumnElement[bool]]:
+    """What each criterion asks for, with a parameter of its name."""
+    view = tables.reservations.c
+    texts = {name: sa.bindparam(name, type_=_TEXTS) for name in _LISTS}
+    return {
+        "club_id": view.club_id == sa.bindparam("club_id"),
+        "court": view.court == sa.bindparam("court"),
+        "statuses": view.status == sa.any_(texts["statuses"]),
+        "payment_statuses": view.payment_status == sa.any_(texts["payment_statuses"]),
+        "starts_from": view.starts_at >= sa.bindparam("starts_from"),
+        "starts_before": view.starts_at < sa.bindparam("starts_before"),
+        "email": sa.func.lower(view.player_email) == sa.bindparam("email", type_=sa.Text),
+        "phone": view.player_phone == sa.bindparam("phone"),
+        "name_contains": view.player_name.icontains(sa.bindparam("name_contains"), escape="/"),
+    }
+
+
+def _literally(text: str) -> str:
+    """The text as a pattern that matches nothing else."""
+    return text.replace("/", "//").replace("%", "/%").replace("_", "/_")
+
+
+_LISTS = frozenset({"statuses", "payment_statuses"})
 _TEXTS: sa.ARRAY[str] = sa.ARRAY(sa.Text)
 
 
