@@ -7,6 +7,7 @@
 #   make bench         the booking core beside pgbench and psycopg, as ratios (minutes)
 #   make load          a database, a server and Locust; SHAPE=evening picks a day's shape (minutes)
 #   make load-short    the same in under 90 seconds
+#   make fuzz-api      Schemathesis on the OpenAPI document, a long look
 #   make bench-http    the HTTP door beside Django and gunicorn, as ratios (minutes)
 #   make failover-matrix  bookings while a real cluster is broken, fault by fault (minutes)
 #   make clean         forget the virtual environment and what tools left behind
@@ -18,7 +19,7 @@ ARGS ?=
 # Two workers for two cores; each has its own PostgreSQL.
 WORKERS ?= 2
 
-.PHONY: demo test test-cluster test-15 lint bench bench-quick bench-validate bench-http load load-short failover-matrix failover-matrix-quick schema-shape constraints clean
+.PHONY: demo test test-cluster test-15 lint bench bench-quick bench-validate bench-http fuzz-api load load-short failover-matrix failover-matrix-quick schema-shape constraints clean
 
 demo: $(VENV)/installed
 	$(BIN)/padelops demo --yes
@@ -55,6 +56,10 @@ schema-shape: $(VENV)/installed-dev
 
 bench-http: $(VENV)/installed-dev
 	$(BIN)/python load_tests/bench_http.py $(ARGS)
+
+FUZZ_SECONDS ?= 20
+fuzz-api: $(VENV)/installed-dev
+	PADELOPS_TEST_SCHEMATHESIS_S=$(FUZZ_SECONDS) $(BIN)/python -m pytest -n $(WORKERS) tests/acceptance/test_api_document.py $(ARGS)
 
 SHAPE ?= morning
 load: $(VENV)/installed-load

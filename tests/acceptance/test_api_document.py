@@ -16,7 +16,7 @@ import pytest
 
 from padelops.ops.tokens import Role
 
-SECONDS = 6
+SECONDS = 3
 """For each pass; PADELOPS_TEST_SCHEMATHESIS_S asks for a longer look."""
 
 TYPE_CHECKING = False
