@@ -1,5 +1,6 @@
 """
-Load over raw HTTP/1.1: kept connections, one request under way on each, one thread, epoll.
+Load over raw HTTP/1.1: kept connections, one request under way on each, one thread, epoll. A server
+that closes a connection with each answer (and says so) gets a new one for the next request.
 
 A client library would take longer than the servers that are measured, and from the same two cores.
 """
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
 WARM_UP_S = 0.5
 SILENT_S = 20
+_CLOSES = b"\r\nconnection: close\r\n"
 
 
 @dataclass
@@ -68,8 +70,7 @@ def press(
     with select.epoll() as poll:
         try:
             for _ in range(connections):
-                line = _Line(socket.create_connection(address, timeout=SILENT_S))
-                line.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                line = _connected(address)
                 lines[line.socket.fileno()] = line
                 poll.register(line.socket.fileno(), select.EPOLLIN)
                 _send(line, next_request)
@@ -89,6 +90,13 @@ def press(
                             heard.statuses[status] += 1
                             if not status.startswith("2"):
                                 heard.odd = heard.odd or line.got
+                        if _CLOSES in line.got.lower():
+                            del lines[number]
+                            poll.unregister(number)
+                            line.socket.close()
+                            line = _connected(address)
+                            lines[line.socket.fileno()] = line
+                            poll.register(line.socket.fileno(), select.EPOLLIN)
                         _send(line, next_request)
         finally:
             for line in lines.values():
@@ -103,6 +111,12 @@ def post(path: str, body: bytes, *, token: str = "") -> bytes:
         f"POST {path} HTTP/1.1\r\nHost: bench\r\nContent-Type: application/json\r\n{who}"
         f"Content-Length: {len(body)}\r\n\r\n"
     ).encode() + body
+
+
+def _connected(address: tuple[str, int]) -> _Line:
+    line = _Line(socket.create_connection(address, timeout=SILENT_S))
+    line.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return line
 
 
 def _send(line: _Line, next_request: Callable[[], bytes]) -> None:

@@ -34,7 +34,8 @@ settings.configure(
             "HOST": os.environ["PEER_HOST"],
             "PORT": os.environ.get("PEER_PORT", ""),
             "PASSWORD": os.environ.get("PEER_PASSWORD", ""),
-            "CONN_MAX_AGE": None,  # a connection is kept, as a tuned shop would
+            # Kept for ever as a tuned shop would, or Django's default: one for each request.
+            "CONN_MAX_AGE": None if os.environ.get("PEER_KEPT") else 0,
         }
     },
     APPEND_SLASH=False,
