@@ -12,10 +12,11 @@ The last row is what a booking takes of the processor, server and database toget
 depends on how busy the machine is otherwise. (Plain Django's cannot be told: its database processes
 end with each request.)
 
-Goals are judged against the peer as DESIGN.md names it, read as gunicorn with two workers and nothing
-else said: sync workers, which close each connection, to the client and (Django's default) to the
-database. Beside it stands the peer as a tuned shop runs it: two workers of eight threads, as ours,
-that keep both kinds of connection. The ratios to that one have no goal and are the harder ones.
+Goals are judged against the peer as DESIGN.md names it, read as gunicorn with two workers and
+nothing else said: sync workers, which close each connection, to the client and (Django's default)
+to the database. Beside it stands the peer as a tuned shop runs it: two workers of eight threads,
+as ours, that keep both kinds of connection. The ratios to that one have no goal and are the
+harder ones.
 
 What each does for a booking, in the same durable server (fsync, one commit):
   padelops   checks token, input, rules and hours; one statement writes the claim, its audit
