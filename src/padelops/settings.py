@@ -146,9 +146,9 @@ class Settings(BaseModel):
         max_length=500,
         description="whom alerts reach: email=oncall@your-club.example sms=+34600111222",
     )
-    oncall: Path | None = Field(
+    roster: Path | None = Field(
         default=None,
-        description="the people on call, by role: a YAML file with names, addresses and keys",
+        description="the people on call, by role, whom incidents call: a YAML file with names, addresses and keys",
     )
     pagerduty_url: str = Field(
         default="https://events.pagerduty.com/v2/enqueue",

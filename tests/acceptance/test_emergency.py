@@ -57,7 +57,7 @@ def house(people: Path, pager: PagerService, tmp_path: Path) -> dict[str, str]:
     """The settings of a house whose people can be reached, but for its database."""
     return kept_environment() | {
         "PADELOPS_HOME": str(tmp_path / "home"),
-        "PADELOPS_ONCALL": str(people),
+        "PADELOPS_ROSTER": str(people),
         "PADELOPS_PAGERDUTY_URL": pager.url,
     }
 
@@ -143,7 +143,7 @@ def test_who_cannot_be_reached_is_said(house: dict[str, str]) -> None:
     """
     found = health(
         house, "--check", "database", PADELOPS_DATABASE_URL="postgresql://x@127.0.0.1:1/x",
-        PADELOPS_ONCALL="",
+        PADELOPS_ROSTER="",
     )  # fmt: skip
 
     assert 2 == found.returncode
@@ -160,7 +160,7 @@ def test_the_mail_stands_in_for_a_pager_that_is_down(
     pager.down = True
     with MailServer() as mail:
         settings = Settings(
-            home=tmp_path / "home", oncall=people, pagerduty_url=pager.url,
+            home=tmp_path / "home", roster=people, pagerduty_url=pager.url,
             database_url=SecretStr("postgresql://x@127.0.0.1:1/x"),
             smtp_url=SecretStr(f"smtp://127.0.0.1:{mail.port}"), mail_from="p@example.com",
         )  # fmt: skip

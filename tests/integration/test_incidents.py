@@ -77,7 +77,7 @@ def ward(another_desk: Callable[..., Desk], clock: Clock, tmp_path: Path) -> Ite
     people.write_text(PEOPLE)
     with PagerService() as pager, MailServer() as mail:
         desk = another_desk(
-            oncall=people,
+            roster=people,
             pagerduty_url=pager.url,
             smtp_url=SecretStr(f"smtp://127.0.0.1:{mail.port}"),
             mail_from="padelops@example.com",
@@ -225,7 +225,7 @@ def test_nobody_on_call_is_a_problem_and_no_success(desk: Desk) -> None:
     number, _, tried = open_incident(desk, "k", title="Bookings fail")
 
     assert not tried[0].reached
-    assert "PADELOPS_ONCALL" in tried[0].problems[0]
+    assert "PADELOPS_ROSTER" in tried[0].problems[0]
     assert desk.incidents.story(number).unreached
 
 

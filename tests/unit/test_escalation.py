@@ -11,7 +11,7 @@ import pytest
 from padelops.errors import InvalidInput
 from padelops.ops import incident_messages
 from padelops.ops.escalation import EVERYBODY, due_of, machine_tick, matrix
-from padelops.ops.oncall import read_roster
+from padelops.ops.roster import read_roster
 from padelops.store.incidents import IncidentRow
 
 if TYPE_CHECKING:
@@ -112,5 +112,5 @@ def test_a_bad_list_of_people_is_refused_without_its_keys(tmp_path: Path, text: 
     with pytest.raises(InvalidInput) as refused:
         read_roster(file)
 
-    assert "PADELOPS_ONCALL" in str(refused.value)
+    assert "PADELOPS_ROSTER" in str(refused.value)
     assert "S3CRET" not in str(refused.value)

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from padelops.booking.on_call import Reach
     from padelops.ops.escalation import Tick
-    from padelops.ops.oncall import Roster
+    from padelops.ops.roster import Roster
 
 FILE = "incident.json"
 

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from padelops.model import Origin
     from padelops.ops.escalation import Tick
-    from padelops.ops.oncall import Roster
+    from padelops.ops.roster import Roster
     from padelops.store.engine import Database, Tx
     from padelops.store.incidents import Event, IncidentRow
     from padelops.store.pages import PageState

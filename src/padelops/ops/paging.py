@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from padelops.booking.on_call import Person, Reach
     from padelops.model import Origin
-    from padelops.ops.oncall import Roster
+    from padelops.ops.roster import Roster
     from padelops.store.engine import Database
     from padelops.store.pages import PageRow
 
@@ -75,7 +75,7 @@ def try_call(
     have, problems = list(sent), list[str]()
     wakes = call.action == "trigger"
     if not people:
-        problems.append(f"nobody is known as {role}: name them in PADELOPS_ONCALL")
+        problems.append(f"nobody is known as {role}: name them in PADELOPS_ROSTER")
     for person in people:
         wanted = [Channel(name) for name in channels]
         for channel in wanted:

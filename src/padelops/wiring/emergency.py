@@ -31,7 +31,7 @@ from padelops.model import Door
 from padelops.ops.emergency_command import ResponseFailed
 from padelops.ops.emergency_spool import EmergencySpool, alarm_of, plan_channels
 from padelops.ops.escalation import machine_tick
-from padelops.ops.oncall import read_roster
+from padelops.ops.roster import read_roster
 from padelops.ops.verdict import Verdict
 from padelops.settings import Settings
 
@@ -244,7 +244,7 @@ def respond_without_database(settings: Settings, title: str, impact: str, *, key
             key,
             title=title,
             impact=impact,
-            roster=lambda: read_roster(settings.oncall),
+            roster=lambda: read_roster(settings.roster),
             reach=OnCallReach(settings),
             tick=machine_tick(),
             now=datetime.now(UTC),

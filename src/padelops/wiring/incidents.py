@@ -11,8 +11,8 @@ from padelops.errors import Unavailable
 from padelops.ops.escalation import machine_tick
 from padelops.ops.failover_record import FailoverState
 from padelops.ops.incidents import BEFORE, Incidents
-from padelops.ops.oncall import read_roster
 from padelops.ops.paging import Paging
+from padelops.ops.roster import read_roster
 from padelops.wiring.emergency import absorb_spool
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ log = logging.getLogger(__name__)
 def incidents_of(desk: Desk, tick: Callable[[], Tick] = machine_tick) -> Incidents:
     """The incidents at a desk's database."""
     return Incidents(
-        desk.bulk, desk.origin, desk.now, lambda: read_roster(desk.settings.oncall), tick
+        desk.bulk, desk.origin, desk.now, lambda: read_roster(desk.settings.roster), tick
     )
 
 
@@ -38,7 +38,7 @@ def paging_of(desk: Desk) -> Paging:
     """Sends pages; for one thread."""
     return Paging(
         desk.bulk,
-        lambda: read_roster(desk.settings.oncall),
+        lambda: read_roster(desk.settings.roster),
         OnCallReach(desk.settings),
         desk.origin,
         desk.now,

@@ -70,19 +70,19 @@ def read_roster(path: Path | None) -> Roster:
     try:
         text = path.read_text(encoding="utf-8")
         if len(text) > LARGEST_FILE:
-            raise InvalidInput(f"PADELOPS_ONCALL is larger than {LARGEST_FILE} bytes.")
+            raise InvalidInput(f"PADELOPS_ROSTER is larger than {LARGEST_FILE} bytes.")
         document: Any = yaml.safe_load(text)
         return Roster.model_validate(document)
     except (OSError, UnicodeError) as exc:
         raise InvalidInput(
-            f"PADELOPS_ONCALL: {path} cannot be read.", fix="Nobody can be paged without it."
+            f"PADELOPS_ROSTER: {path} cannot be read.", fix="Nobody can be paged without it."
         ) from exc
     except yaml.YAMLError:
         # Not chained: its text repeats the line, and that may hold a key.
-        raise InvalidInput(f"PADELOPS_ONCALL: {path} is no YAML.", fix=f"Write {EXAMPLE}") from None
+        raise InvalidInput(f"PADELOPS_ROSTER: {path} is no YAML.", fix=f"Write {EXAMPLE}") from None
     except ValidationError as exc:
         problem = exc.errors(include_url=False, include_input=False)[0]
         place = ".".join(map(str, problem["loc"])) or "the file"
         raise InvalidInput(
-            f"PADELOPS_ONCALL: {path}: {place}: {problem['msg']}.", fix=f"Write {EXAMPLE}"
+            f"PADELOPS_ROSTER: {path}: {place}: {problem['msg']}.", fix=f"Write {EXAMPLE}"
         ) from None
