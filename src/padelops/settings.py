@@ -148,7 +148,7 @@ class Settings(BaseModel):
     )
     roster: Path | None = Field(
         default=None,
-        description="the people on call, by role, whom incidents call: a YAML file with names, addresses and keys",
+        description="who is on call, by role: a YAML file with names, addresses and keys",
     )
     pagerduty_url: str = Field(
         default="https://events.pagerduty.com/v2/enqueue",
