@@ -50,7 +50,7 @@ def test_a_card_booking_goes_through_the_whole_lab(lab: Lab, demo_clubs: Path) -
     with open_desk(settings_of(lab)) as desk:
         desk.apply_club_file(demo_clubs)
         booked = desk.book(
-            "centro/4",
+            "roma/1",  # other tests of this lab book at centro
             "2026-12-05T10:00",
             player="Ana",
             email="ana@padelops.example",
@@ -116,7 +116,7 @@ def test_losing_the_store_interrupts_nothing(lab: Lab, faults: Faults, demo_club
         desk.apply_club_file(demo_clubs)
         with faults.kill_store():
             away = lab.look()
-            booked = desk.book("centro/3", "2026-12-06T10:00", player="Ana")
+            booked = desk.book("roma/2", "2026-12-06T10:00", player="Ana")
 
     assert "etcd is dead." in away.problems
     assert booked.reservation.id > 0

@@ -156,7 +156,7 @@ class Faults:
     def freeze(self, name: str) -> Fault:
         """SIGSTOP of any process of the lab."""
         process = self._process(name)
-        processes.send(process, signal.SIGSTOP)
+        processes.freeze(process)
         return Fault(f"SIGSTOP of {name}", lambda: processes.send(process, signal.SIGCONT))
 
     # --- cut off ---------------------------------------------------------------------------
@@ -173,7 +173,7 @@ class Faults:
         if name not in state.processes:
             raise CannotBreak(state.absent.get("network", "This lab has no network to cut."))
         process = state.processes[name]
-        processes.send(process, signal.SIGSTOP)
+        processes.freeze(process)
         return Fault(f"network of {node} cut", lambda: processes.send(process, signal.SIGCONT))
 
     # --- within ----------------------------------------------------------------------------

@@ -243,6 +243,16 @@ def send(process: Process, number: signal.Signals) -> bool:
     return True
 
 
+def freeze(process: Process) -> None:
+    """SIGSTOP, in force when this returns: who is inside a system call stops a moment later."""
+    send(process, signal.SIGSTOP)
+    deadline = time.monotonic() + PATIENCE_S
+    while process.pid and alive(process) and not frozen(process.pid):
+        if time.monotonic() > deadline:
+            raise Unavailable(f"{process.name} (pid {process.pid}) cannot be stopped.")
+        time.sleep(PAUSE_S)
+
+
 def end(processes: Iterable[Process], *, at_once: bool = False) -> None:
     """Ask them all to end, then make them; all are gone when this returns."""
     left = [process for process in processes if alive(process)]
