@@ -27,8 +27,11 @@ demo: $(VENV)/installed
 test: $(VENV)/installed-dev
 	$(BIN)/python -m pytest -n $(WORKERS) $(ARGS)
 
+# Faults get a fresh lab of their own: after the failovers of the other files a killed primary was
+# once not replaced in time, for a reason not found yet.
 test-cluster: $(VENV)/installed-dev
-	$(BIN)/python -m pytest -n $(WORKERS) -m cluster $(ARGS)
+	$(BIN)/python -m pytest -n $(WORKERS) -m cluster --ignore=tests/integration/test_lab_faults.py $(ARGS)
+	$(BIN)/python -m pytest -m cluster tests/integration/test_lab_faults.py
 
 # The same tests of SQL, locks and transactions on the system's PostgreSQL.
 test-15: $(VENV)/installed-dev

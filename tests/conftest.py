@@ -394,10 +394,17 @@ def pair(seed: EmbeddedPostgres, memory: Path) -> Iterator[Pair]:
 
 
 @pytest.fixture(scope="session")
-def lab() -> Iterator[Lab]:
-    """
-    One cluster for every test that needs one; put them all into `xdist_group("lab")`. What a test
-    breaks it brings back, with `up`.
-    """
+def one_lab() -> Iterator[Lab]:
+    """The one cluster of this test process."""
     with running_lab() as lab:
         yield lab
+
+
+@pytest.fixture
+def lab(one_lab: Lab) -> Lab:
+    """
+    One cluster for every test that needs one; put them all into `xdist_group("lab")`. What a test
+    breaks it brings back, with `up`; the next one begins when all nodes agree again.
+    """
+    one_lab.wait_until_settled(one_lab.state(), steady_s=1)
+    return one_lab
